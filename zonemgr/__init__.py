@@ -1,0 +1,3 @@
+"""Disposable build zones for illumos."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The host room: one door, and one file per illumos tool behind it."""

@@ -1,0 +1,4 @@
+"""The lab: a stand-in illumos host made of files. It is not illumos; it knows what the facts sheet knows.
+
+Only the standard library is used here, so that an emulated command starts quickly.
+"""

@@ -1,0 +1,53 @@
+"""Which emulated command lives in which file. Modules are imported when first needed: start-up counts."""
+
+from __future__ import annotations
+
+import importlib
+
+from zonemgr.lab.call import Tool
+
+# command name -> "module:function" below zonemgr.lab
+TOOLS: dict[str, str] = {
+    "zfs": "zfs:zfs",
+    "zpool": "zpool:zpool",
+    "mount": "mounts:mount",
+    "umount": "mounts:umount",
+    "zonecfg": "zonecfg:zonecfg",
+    "zoneadm": "zoneadm:zoneadm",
+    "zlogin": "zlogin:zlogin",
+    "zonename": "hosttools:zonename",
+    "beadm": "hosttools:beadm",
+    "pfexec": "hosttools:pfexec",
+    "profiles": "hosttools:profiles",
+    "auths": "hosttools:auths",
+    "dladm": "dladm:dladm",
+    "ipadm": "ipadm:ipadm",
+    "pkg": "pkg:pkg",
+    "svcs": "smf:svcs",
+    "svcadm": "smf:svcadm",
+    "svccfg": "smf:svccfg",
+}
+
+# Commands every Unix has: emulated for the in-process way in only; in the global zone the machine's own are used.
+PLAIN: dict[str, str] = {
+    "cat": "plain:cat",
+    "test": "plain:test",
+    "id": "plain:identity",
+    "getent": "plain:getent",
+    "uname": "plain:uname",
+    "true": "plain:true",
+    "false": "plain:false",
+}
+
+
+def find(name: str) -> Tool:
+    """The function behind a command; raises KeyError for a command the lab does not know."""
+    module, function = {**PLAIN, **TOOLS}[name.rsplit("/", 1)[-1]].split(":")
+    tool: Tool = getattr(importlib.import_module(f"zonemgr.lab.{module}"), function)
+    return tool
+
+
+def load_all() -> None:
+    """Import every tool, so that all tables and first-day functions are registered."""
+    for where in {**PLAIN, **TOOLS}.values():
+        importlib.import_module(f"zonemgr.lab.{where.split(':')[0]}")

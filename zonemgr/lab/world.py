@@ -1,0 +1,149 @@
+"""The world of one lab: a folder with an SQLite file for what a kernel would know and real directories for files.
+
+    LAB/lab.json       flavour, latency profile, version of the layout
+    LAB/world.sqlite   datasets, links, kernel zones, log, faults, ...
+    LAB/host/          the global zone's root: etc/, var/, zones/, rpool/, export/, ... (real files)
+    LAB/store/         contents of file systems that are not mounted, and of snapshots
+
+A mounted file system's content *is* the directory at its mount point below LAB/host: mounting renames it there,
+unmounting renames it back. illumos mounts only over empty directories, so nothing is hidden by that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+LAYOUT = 1
+FLAVOURS = ("openindiana", "omnios")
+LATENCIES = ("none", "illumos")
+
+# Top-level directories of the global zone that are the lab's own; every other path is the machine's.
+OWN = ("etc", "var", "zones", "rpool", "export", "mnt", "system", "home", "lab")
+
+
+class LabError(Exception):
+    """The lab itself (not the host it plays) cannot go on; the text says what to do."""
+
+
+class World:
+    """An open lab. Cheap to open; one per emulated command in program mode, one per test in-process."""
+
+    def __init__(self, directory: Path) -> None:
+        self.dir = directory
+        try:
+            self.settings: dict[str, Any] = json.loads((directory / "lab.json").read_text())
+        except FileNotFoundError:
+            raise LabError(f"{directory} is not a lab; make one with: zonemgr lab create {directory}") from None
+        self.flavour: str = self.settings["flavour"]
+        self.latency: str = self.settings["latency"]
+        self.host = directory / "host"
+        self.store = directory / "store"
+        self.db = sqlite3.connect(directory / "world.sqlite", timeout=60, isolation_level=None)
+        self.db.row_factory = sqlite3.Row
+        self.db.execute("pragma synchronous=off")
+        self._depth = 0
+        self._offset = float(self.get("clock.offset", "0"))
+
+    @property
+    def omnios(self) -> bool:
+        return self.flavour == "omnios"
+
+    def close(self) -> None:
+        self.db.close()
+
+    # -- paths ---------------------------------------------------------------------------------------------
+
+    def path(self, host_path: str | os.PathLike[str]) -> Path:
+        """The machine's path for an absolute path as the global zone sees it."""
+        text = os.path.normpath(os.fspath(host_path))
+        first = text.lstrip("/").split("/", 1)[0]
+        if text == "/" or first in OWN or (self.host / first).is_dir():
+            return self.host / text.lstrip("/")
+        return Path(text)
+
+    # -- time ----------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since the epoch on the lab's clock, which `advance` can move ahead of the machine's."""
+        return time.time() + self._offset
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass without waiting (a test's way to sleep)."""
+        self._offset += seconds
+        self.put("clock.offset", repr(self._offset))
+
+    # -- SQLite --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, one writer at a time; may be nested (the outermost counts)."""
+        if self._depth == 0:
+            self.db.execute("begin immediate")
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            self._depth -= 1
+            if self._depth == 0:
+                self.db.execute("rollback")
+            raise
+        self._depth -= 1
+        if self._depth == 0:
+            self.db.execute("commit")
+
+    def get(self, key: str, default: str = "") -> str:
+        row = self.db.execute("select value from facts where key = ?", (key,)).fetchone()
+        return default if row is None else str(row[0])
+
+    def put(self, key: str, value: str) -> None:
+        self.db.execute("insert or replace into facts values (?, ?)", (key, value))
+
+    def count(self, key: str) -> int:
+        """A counter that never runs backwards: 1, 2, 3, … (zone ids, dataset ids)."""
+        with self.transaction():
+            value = int(self.get(key, "0")) + 1
+            self.put(key, str(value))
+        return value
+
+
+# Every tool that keeps rows of its own registers its tables here, in its own file.
+SCHEMA: list[str] = [
+    "create table facts (key text primary key, value text not null)",
+]
+# What a fresh lab is given, in this order, after the schema: functions of the open world.
+FIRST_DAY: list[Callable[[World], None]] = []
+
+
+def create(directory: Path, *, flavour: str = "openindiana", latency: str = "none") -> World:
+    """Make a new lab in a directory that is absent or empty; raises LabError otherwise."""
+    if flavour not in FLAVOURS:
+        raise LabError(f"no flavour {flavour!r}; there are: {', '.join(FLAVOURS)}")
+    if latency not in LATENCIES:
+        raise LabError(f"no latency profile {latency!r}; there are: {', '.join(LATENCIES)}")
+    if directory.exists() and any(directory.iterdir()):
+        raise LabError(f"{directory} is not empty; choose another directory, or: zonemgr lab destroy {directory}")
+    from zonemgr.lab import tools  # every tool registers its tables when imported
+
+    tools.load_all()
+    for part in ("host", "store"):
+        (directory / part).mkdir(parents=True)
+    database = sqlite3.connect(directory / "world.sqlite", isolation_level=None)
+    database.execute("pragma journal_mode=wal")
+    for statement in SCHEMA:
+        database.execute(statement)
+    database.close()
+    # lab.json comes last but one: a lab whose making was cut short is not taken for a lab.
+    (directory / "lab.json").write_text(
+        json.dumps({"layout": LAYOUT, "flavour": flavour, "latency": latency}, indent=1) + "\n"
+    )
+    world = World(directory)
+    for first in FIRST_DAY:
+        first(world)
+    return world
