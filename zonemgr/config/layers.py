@@ -1,0 +1,141 @@
+"""The layers: files, variables and options; later ones win, and the faults of all are reported at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zonemgr.config.sections import SECTIONS, Config
+from zonemgr.config.setting import PREFIX, SETTINGS, Value, nearest, unknown
+from zonemgr.errors import ConfigError
+
+BUILT_IN = "built-in"
+OPTIONS = "command line"
+SYSTEM_FILE = Path("/etc/zonemgr/zonemgr.toml")
+FILE_VARIABLE = "ZONEMGR_CONF"
+# Variables that begin like ours and are no settings: the file above, and what the lab tells its programs.
+NO_SETTINGS = (FILE_VARIABLE, "ZONEMGR_LAB")
+
+
+@dataclass(frozen=True)
+class _Raw:
+    key: str
+    value: object
+    source: str
+    is_text: bool = False  # from a variable, where a number is text, too
+
+
+def load(
+    files: Sequence[Path] | None = None,
+    *,
+    explicit: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Config:
+    """Later layers win: `files` that exist, $ZONEMGR_CONF, `explicit` (--config), variables, `options`.
+
+    `options` maps keys (`diz.dataset`) to values; None stands for an option that was not given.
+    """
+    environ = os.environ if environ is None else environ
+    faults: list[str] = []
+    raws: list[_Raw] = []
+    for path in default_files(environ) if files is None else files:
+        raws += _from_file(path, faults, needed=False)
+    for named in (environ.get(FILE_VARIABLE), explicit):
+        raws += _from_file(Path(named), faults, needed=True) if named else ()
+    raws += _from_variables(environ, faults)
+    raws += [_Raw(key, value, OPTIONS) for key, value in (options or {}).items() if value is not None]
+    config = _filled(raws, faults)
+    if faults:
+        raise _error(faults)
+    return config
+
+
+def default_files(environ: Mapping[str, str]) -> list[Path]:
+    home = environ.get("HOME")
+    return [SYSTEM_FILE, *([Path(home, ".config/zonemgr/zonemgr.toml")] if home else [])]
+
+
+def source(config: Config, key: str) -> str:
+    """What gave this setting its value: a file, a variable, the command line, or the built-in default."""
+    return config.set_by.get(key, BUILT_IN)
+
+
+def _filled(raws: Iterable[_Raw], faults: list[str]) -> Config:
+    values: dict[str, dict[str, Value]] = {section: {} for section in SECTIONS}
+    set_by: dict[str, str] = {}
+    for raw in raws:
+        setting = SETTINGS.get(raw.key)
+        if setting is None:
+            faults.append(f"{raw.source}: {unknown(raw.key)}")
+            continue
+        try:
+            value = setting.read(str(raw.value)) if raw.is_text else setting.accept(raw.value)
+        except ValueError as wrong:
+            faults.append(f"{raw.source}: {raw.key}: {wrong}")
+            continue
+        values[setting.section][setting.name] = value
+        set_by[raw.key] = raw.source
+    sections: dict[str, Any] = {section: SECTIONS[section](**given) for section, given in values.items()}
+    config = Config(**sections, set_by=set_by)
+    faults += _clashes(config)
+    return config
+
+
+def _clashes(config: Config) -> Iterator[str]:
+    """Golden images and disposable zones are tuned differently, so they cannot share a home."""
+    for name in ("dataset", "mountpoint"):
+        if getattr(config.giz, name) == getattr(config.diz, name):
+            sources = dict.fromkeys(source(config, f"{kind}.{name}") for kind in ("giz", "diz"))
+            yield f"{' and '.join(sources)}: giz.{name} and diz.{name} are the same"
+
+
+def _from_file(path: Path, faults: list[str], *, needed: bool) -> Iterator[_Raw]:
+    try:
+        tables = _parsed(path)
+    except FileNotFoundError:
+        if needed:
+            faults.append(f"{path}: there is no such file")
+        return
+    except OSError as unreadable:
+        faults.append(f"{path}: it cannot be read: {unreadable.strerror}")
+        return
+    except ValueError as broken:  # not TOML, not UTF-8, or not to be trusted
+        faults.append(f"{path}: {broken}")
+        return
+    for name, table in tables.items():
+        if isinstance(table, dict) and (table or name in SECTIONS):
+            yield from (_Raw(f"{name}.{key}", value, str(path)) for key, value in table.items())
+        else:
+            yield _Raw(name, table, str(path))
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        import tomllib  # here, so that a host without configuration files does not pay for it
+
+        if os.fstat(file.fileno()).st_mode & 0o002:
+            raise ValueError("everyone can write it, yet it says what to run as root")
+        return tomllib.load(file)
+
+
+def _from_variables(environ: Mapping[str, str], faults: list[str]) -> Iterator[_Raw]:
+    known = {setting.variable: setting.key for setting in SETTINGS.values()}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or variable.startswith(NO_SETTINGS):
+            continue
+        if variable in known:
+            yield _Raw(known[variable], text, variable, is_text=True)
+        else:
+            closest = nearest(variable.removeprefix(PREFIX).lower().replace("_", ".", 1))
+            faults.append(f"{variable}: it sets nothing; the nearest is {SETTINGS[closest].variable}")
+
+
+def _error(faults: Sequence[str]) -> ConfigError:
+    from zonemgr import data
+
+    message = faults[0] if len(faults) == 1 else "\n  ".join([f"{len(faults)} settings are wrong:", *faults])
+    return ConfigError(message, hint=f"every setting with its default: {data.conf() / 'zonemgr.toml'}")
