@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from zonemgr.lab.world import World
+from zonemgr.lab.world import LabError, World
 
 Tool = Callable[["Call"], int]
 
@@ -25,9 +25,31 @@ class Finished:
     stderr: str
 
 
+class TimeLimit(Exception):  # noqa: N818 - it is not an error of the lab
+    """A command did not end within `Call.limit` and was killed, as a caller of a real one would do."""
+
+    def __init__(self, argv: Sequence[str], limit: float) -> None:
+        super().__init__(f"{argv[0]}: no answer within {limit:g} seconds")
+        self.argv, self.limit = tuple(argv), limit
+
+
+class NoWorld(World):
+    """What a command in a zone has in place of the world: a zone cannot see it."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> object:
+        raise LabError("this is not emulated in a zone")
+
+
 @dataclass
 class Call:
-    """What a tool function gets; it returns the exit status (negative: killed by that signal)."""
+    """What a tool function gets; it returns the exit status (negative: killed by that signal).
+
+    In a zone `zone` is its name and `root` where its root directory is (`/` in the zone's own cell); `world`
+    then is a NoWorld: whoever asks it something gets a LabError.
+    """
 
     world: World
     argv: list[str]
@@ -39,10 +61,13 @@ class Call:
     user: str = "root"  # who the caller is on the host: a name in the global zone's /etc/passwd
     privileged: bool = True  # effective privilege: root, or raised by pfexec for this command
     terminal: bool = False  # is stdin a terminal
+    zone: str | None = None  # the zone the command runs in; None: the global zone
+    root: Path | None = None  # that zone's root directory
+    limit: float | None = None  # seconds a caller in this process waits for a command that really runs
 
     @property
     def name(self) -> str:
-        return os.path.basename(self.argv[0])
+        return self.argv[0].rsplit("/", 1)[-1]
 
     def out(self, text: str) -> None:
         """Write text to stdout as it is: no newline is added."""
@@ -57,17 +82,26 @@ class Call:
         return status
 
     def path(self, name: str) -> Path:
-        """The machine's path for a path as the caller wrote it (relative ones start at its working directory)."""
-        return self.world.path(os.path.join(self.cwd, name))
+        """The machine's path for a path as the caller wrote it, relative to its working directory."""
+        absolute = os.path.normpath(Path(self.cwd, name))
+        if self.zone is not None:
+            return (self.root or Path("/")) / absolute.lstrip("/")
+        return self.world.path(absolute)
 
     def run(self, *argv: str, stdin: bytes = b"") -> Finished:
-        """Run another emulated command inside this one, output captured: not logged, no faults, no latency."""
+        """Run another emulated command inside this one, output captured: no log, no faults, no latency."""
         from zonemgr.lab import tools
 
         out, err = io.BytesIO(), io.BytesIO()
-        inner = Call(
-            self.world, list(argv), io.BytesIO(stdin), out, err, dict(self.env), self.cwd, self.user, self.privileged
+        inner = replace(
+            self,
+            argv=list(argv),
+            stdin=io.BytesIO(stdin),
+            stdout=out,
+            stderr=err,
+            env=dict(self.env),
+            terminal=False,
         )
-        status = tools.find(argv[0])(inner)
+        status = tools.find(argv[0], in_zone=self.zone is not None)(inner)
         decode = ("utf-8", "surrogateescape")
         return Finished(status, out.getvalue().decode(*decode), err.getvalue().decode(*decode))

@@ -15,6 +15,7 @@ TOOLS: dict[str, str] = {
     "zonecfg": "zonecfg:zonecfg",
     "zoneadm": "zoneadm:zoneadm",
     "zlogin": "zlogin:zlogin",
+    "su": "su:su",
     "zonename": "hosttools:zonename",
     "beadm": "hosttools:beadm",
     "pfexec": "hosttools:pfexec",
@@ -28,7 +29,7 @@ TOOLS: dict[str, str] = {
     "svccfg": "smf:svccfg",
 }
 
-# Commands every Unix has: emulated for the in-process way in only; in the global zone the machine's own are used.
+# Commands every Unix has: emulated for the in-process way in only; elsewhere the machine's own are used.
 PLAIN: dict[str, str] = {
     "cat": "plain:cat",
     "test": "plain:test",
@@ -39,10 +40,29 @@ PLAIN: dict[str, str] = {
     "false": "plain:false",
 }
 
+# The same commands inside a zone: what works on the zone's own files, or answers as in a non-global zone.
+IN_ZONE: dict[str, str] = {
+    "zonename": "hosttools:zonename",
+    "pfexec": "hosttools:pfexec",
+    "profiles": "hosttools:profiles",
+    "auths": "hosttools:auths",
+    "dladm": "dladm:dladm",
+    "ipadm": "ipadm:ipadm",
+    "pkg": "pkg:pkg",
+    "svcs": "smf:svcs",
+    "svcadm": "smf:svcadm",
+    "svccfg": "smf:svccfg",
+    "su": "su:su",
+    "zoneadm": "inzone:zoneadm",
+    "zonecfg": "inzone:zonecfg",
+    "zlogin": "inzone:zlogin",
+}
 
-def find(name: str) -> Tool:
+
+def find(name: str, *, in_zone: bool = False) -> Tool:
     """The function behind a command; raises KeyError for a command the lab does not know."""
-    module, function = {**PLAIN, **TOOLS}[name.rsplit("/", 1)[-1]].split(":")
+    known = IN_ZONE if in_zone else {**PLAIN, **TOOLS}
+    module, function = known[name.rsplit("/", 1)[-1]].split(":")
     tool: Tool = getattr(importlib.import_module(f"zonemgr.lab.{module}"), function)
     return tool
 
@@ -51,3 +71,5 @@ def load_all() -> None:
     """Import every tool, so that all tables and first-day functions are registered."""
     for where in {**PLAIN, **TOOLS}.values():
         importlib.import_module(f"zonemgr.lab.{where.split(':')[0]}")
+    for registers_tables in ("dispatch", "faults", "callers"):
+        importlib.import_module(f"zonemgr.lab.{registers_tables}")

@@ -1,12 +1,12 @@
-"""The world of one lab: a folder with an SQLite file for what a kernel would know and real directories for files.
+"""The world of one lab, a folder: an SQLite file for what a kernel would know, real directories for files.
 
     LAB/lab.json       flavour, latency profile, version of the layout
     LAB/world.sqlite   datasets, links, kernel zones, log, faults, ...
     LAB/host/          the global zone's root: etc/, var/, zones/, rpool/, export/, ... (real files)
     LAB/store/         contents of file systems that are not mounted, and of snapshots
 
-A mounted file system's content *is* the directory at its mount point below LAB/host: mounting renames it there,
-unmounting renames it back. illumos mounts only over empty directories, so nothing is hidden by that.
+A mounted file system's content *is* the directory at its mount point below LAB/host: mounting renames it
+there, unmounting renames it back. illumos mounts only over empty directories, so nothing is hidden by that.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +25,12 @@ LAYOUT = 1
 FLAVOURS = ("openindiana", "omnios")
 LATENCIES = ("none", "illumos")
 
-# Top-level directories of the global zone that are the lab's own; every other path is the machine's.
-OWN = ("etc", "var", "zones", "rpool", "export", "mnt", "system", "home", "lab")
+# Top-level directories of the global zone that are always the lab's own. Of the rest, those the machine has
+# are the machine's (so that /usr is there, and a checkout below /home is seen at its usual path); a name the
+# machine does not have (`zfs create -o mountpoint=/build ...`) is the lab's again.
+OWN = ("etc", "var", "zones", "rpool", "export", "mnt", "system", "lab")
+# Permissions of a directory below LAB/host that is only a mount point for the machine's one of that name.
+MACHINE_MARK = 0o1555
 
 
 class LabError(Exception):
@@ -40,7 +45,9 @@ class World:
         try:
             self.settings: dict[str, Any] = json.loads((directory / "lab.json").read_text())
         except FileNotFoundError:
-            raise LabError(f"{directory} is not a lab; make one with: zonemgr lab create {directory}") from None
+            raise LabError(
+                f"{directory} is not a lab; make one with: zonemgr lab create {directory}"
+            ) from None
         self.flavour: str = self.settings["flavour"]
         self.latency: str = self.settings["latency"]
         self.host = directory / "host"
@@ -64,9 +71,19 @@ class World:
         """The machine's path for an absolute path as the global zone sees it."""
         text = os.path.normpath(os.fspath(host_path))
         first = text.lstrip("/").split("/", 1)[0]
-        if text == "/" or first in OWN or (self.host / first).is_dir():
-            return self.host / text.lstrip("/")
-        return Path(text)
+        return self.host / text.lstrip("/") if self.owns(first) else Path(text)
+
+    def owns(self, first: str) -> bool:
+        """Is this top-level name of the global zone (`""` for / itself) the lab's, or the machine's?"""
+        if not first or first in OWN:
+            return True
+        try:
+            mode = os.lstat(self.host / first).st_mode
+        except OSError:
+            return not os.path.lexists(f"/{first}")
+        if stat.S_ISLNK(mode):  # /bin and the like, copied from the machine
+            return not os.path.lexists(f"/{first}")
+        return not (stat.S_ISDIR(mode) and stat.S_IMODE(mode) == MACHINE_MARK)
 
     # -- time ----------------------------------------------------------------------------------------------
 
@@ -119,6 +136,8 @@ SCHEMA: list[str] = [
 ]
 # What a fresh lab is given, in this order, after the schema: functions of the open world.
 FIRST_DAY: list[Callable[[World], None]] = []
+# What a power cut does to a tool's rows: called in this order when the host comes up again.
+HOST_BOOT: list[Callable[[World], None]] = []
 
 
 def create(directory: Path, *, flavour: str = "openindiana", latency: str = "none") -> World:
@@ -128,7 +147,9 @@ def create(directory: Path, *, flavour: str = "openindiana", latency: str = "non
     if latency not in LATENCIES:
         raise LabError(f"no latency profile {latency!r}; there are: {', '.join(LATENCIES)}")
     if directory.exists() and any(directory.iterdir()):
-        raise LabError(f"{directory} is not empty; choose another directory, or: zonemgr lab destroy {directory}")
+        raise LabError(
+            f"{directory} is not empty; choose another directory, or: zonemgr lab destroy {directory}"
+        )
     from zonemgr.lab import tools  # every tool registers its tables when imported
 
     tools.load_all()
