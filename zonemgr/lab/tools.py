@@ -76,3 +76,5 @@ def load_all() -> None:
         except ModuleNotFoundError as missing:
             if missing.name != module:  # the tool is there, but something it needs is not
                 raise
+    for registers_tables in ("dispatch", "faults", "callers"):
+        importlib.import_module(f"zonemgr.lab.{registers_tables}")
