@@ -57,7 +57,8 @@ class CommandTimeout(CommandError):
     """A host command was ended because it ran into its time limit."""
 
     def __init__(self, argv: Sequence[str], limit: float, stderr: str = "") -> None:
-        super().__init__(argv, -1, stderr or f"no answer within {limit:g} seconds")
+        super().__init__(argv, -1, stderr)
+        self.args = (f"{argv[0]} was ended: no answer within {limit:g} seconds",)
         self.limit = limit
 
 

@@ -1,4 +1,4 @@
-"""The nouns: frozen, checked once when made. Names follow the facts sheet (5.2, 7.1, 8.1) and design, section 7."""
+"""The nouns: frozen, checked once when made. Names follow the facts sheet (5.2, 7.1, 8.1) and design 7."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class SnapshotName(_Name):
     @classmethod
     def fault(cls, text: str) -> str | None:
         if not re.fullmatch(r"[A-Za-z0-9_.:-]+", text):
-            return "it has characters that ZFS refuses or a script would stumble over" if text else "it is empty"
+            return "it has characters that ZFS or scripts cannot take" if text else "it is empty"
         if len(text) > 200:
             return f"it has {len(text)} characters"
         return None
 
 
 class Dataset(_Name):
-    """The full name of a file system or volume, pool first; at most 200 characters so that snapshots still fit."""
+    """The full name of a file system or volume, pool first; at most 200 characters, snapshots still fit."""
 
     what = "dataset name"
     hint = "POOL/NAME[/NAME...] of letters, digits and '-', '_', '.', ':'"
@@ -117,10 +117,10 @@ class Snapshot:
 
 
 class LinkName(_Name):
-    """A data link (facts sheet 7.1): at most 31 of letters, digits, '_', '.'; ends in a number without leading zeros."""
+    """A data link (facts sheet 7.1): at most 31 letters, digits, '_', '.'; ends in a number, no leading 0."""
 
     what = "link name"
-    hint = "start with a letter, only letters, digits, '_', '.', at most 31, and end in a number: build0, vnic12"
+    hint = "a letter, then letters, digits, '_', '.', at most 31, with a number at the end: build0, vnic12"
     __slots__ = ()
 
     @classmethod
