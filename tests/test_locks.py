@@ -33,7 +33,7 @@ HOLDER = """
 import sys
 from zonemgr import config, locks
 settings = config.load([], environ={}, options={"state.directory": sys.argv[1]})
-with locks.zone_lock(settings, *sys.argv[3:], run=sys.argv[2]):
+with locks.zone_lock(settings, sys.argv[3:], sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()
 print("released", flush=True)
@@ -56,7 +56,7 @@ def another_run(settings: Config, *zones: str) -> Iterator[subprocess.Popen[str]
 
 def test_a_zone_is_held_and_free_again_afterwards(settings: Config) -> None:
     assert locks.zone_holder(settings, "build-1") is None
-    with locks.zone_lock(settings, "build-1", run=OURS):
+    with locks.zone_lock(settings, "build-1", OURS):
         assert locks.zone_holder(settings, "build-1") == locks.Holder(os.getpid(), OURS)
         assert locks.zone_holder(settings, "build-2") is None
     assert locks.zone_holder(settings, "build-1") is None
@@ -66,20 +66,20 @@ def test_a_zone_in_use_is_refused_at_once_naming_the_run_and_the_process(setting
     with another_run(settings, "build-1") as other:
         with (
             pytest.raises(locks.LockTaken) as refused,
-            locks.zone_lock(settings, "build-1", run=OURS),
+            locks.zone_lock(settings, "build-1", OURS),
         ):
             pytest.fail("two runs have the same zone")
         assert str(refused.value) == f"zone build-1 is in use by run {THEIRS} (process {other.pid})"
         assert refused.value.hint
-        with locks.zone_lock(settings, "build-2", run=OURS):
+        with locks.zone_lock(settings, "build-2", OURS):
             pass
 
 
 def test_this_process_cannot_hold_a_zone_twice_either(settings: Config) -> None:
     with (
-        locks.zone_lock(settings, "build-1", run=OURS),
+        locks.zone_lock(settings, "build-1", OURS),
         pytest.raises(locks.LockTaken, match=f"in use by run {OURS}"),
-        locks.zone_lock(settings, "build-1", run=RunId("20260102T030406Z-000000")),
+        locks.zone_lock(settings, "build-1", RunId("20260102T030406Z-000000")),
     ):
         pytest.fail("the zone is locked twice")
 
@@ -87,7 +87,7 @@ def test_this_process_cannot_hold_a_zone_twice_either(settings: Config) -> None:
 def test_the_refused_one_leaves_the_holder_its_lock_and_its_name(settings: Config) -> None:
     with another_run(settings, "build-1") as other:
         for _ in range(2):
-            with pytest.raises(locks.LockTaken), locks.zone_lock(settings, "build-1", run=OURS):
+            with pytest.raises(locks.LockTaken), locks.zone_lock(settings, "build-1", OURS):
                 pass
         assert locks.zone_holder(settings, "build-1") == locks.Holder(other.pid, THEIRS)
 
@@ -101,7 +101,7 @@ def test_waiting_tells_whom_it_waits_for_and_goes_on_when_they_end(settings: Con
             assert other.stdin is not None
             other.stdin.close()  # lets the other run end
 
-        with locks.zone_lock(settings, "build-1", run=OURS, wait=60, waiting=on_waiting):
+        with locks.zone_lock(settings, "build-1", OURS, wait=60, waiting=on_waiting):
             assert locks.zone_holder(settings, "build-1") == locks.Holder(os.getpid(), OURS)
     assert told == [f"zone build-1 is in use by run {THEIRS} (process {other.pid}); waiting up to 60 seconds"]
 
@@ -110,7 +110,7 @@ def test_waiting_ends_with_the_limit(settings: Config) -> None:
     with (
         another_run(settings, "build-1"),
         pytest.raises(locks.LockTaken, match=r"still after 0\.2 seconds"),
-        locks.zone_lock(settings, "build-1", run=OURS, wait=0.2),
+        locks.zone_lock(settings, "build-1", OURS, wait=0.2),
     ):
         pytest.fail("two runs have the same zone")
 
@@ -126,7 +126,7 @@ def test_the_time_to_wait_comes_from_the_settings(settings: Config) -> None:
             told.append(text)
             other.kill()
 
-        with locks.zone_lock(patient, "build-1", run=OURS, waiting=on_waiting):
+        with locks.zone_lock(patient, "build-1", OURS, waiting=on_waiting):
             pass
     assert told
 
@@ -136,7 +136,7 @@ def test_a_killed_run_frees_its_zones(settings: Config) -> None:
         other.send_signal(signal.SIGKILL)
         other.wait()
         assert locks.zone_holder(settings, "build-1") is None
-        with locks.zone_lock(settings, "build-1", "build-2", run=OURS):
+        with locks.zone_lock(settings, ["build-1", "build-2"], OURS):
             assert locks.zone_holder(settings, "build-2") == locks.Holder(os.getpid(), OURS)
 
 
@@ -144,7 +144,7 @@ def test_one_zone_of_several_in_use_frees_the_others_again(settings: Config) -> 
     with another_run(settings, "build-2"):
         with (
             pytest.raises(locks.LockTaken, match="zone build-2"),
-            locks.zone_lock(settings, "build-3", "build-2", "build-1", run=OURS),
+            locks.zone_lock(settings, ["build-3", "build-2", "build-1"], OURS),
         ):
             pytest.fail("build-2 is taken twice")
         assert locks.zone_holder(settings, "build-1") is None
@@ -157,7 +157,7 @@ def test_several_zones_are_taken_in_order_however_they_are_named(settings: Confi
         told: list[str] = []
         with (
             pytest.raises(locks.LockTaken),
-            locks.zone_lock(settings, "build-2", "build-1", run=OURS, wait=0.1, waiting=told.append),
+            locks.zone_lock(settings, ["build-2", "build-1"], OURS, wait=0.1, waiting=told.append),
         ):
             pass
         # build-1 was tried first: build-2's lock was never made.
@@ -166,25 +166,25 @@ def test_several_zones_are_taken_in_order_however_they_are_named(settings: Confi
 
 
 def test_a_zone_named_twice_is_taken_once(settings: Config) -> None:
-    with locks.zone_lock(settings, "build-1", "build-1", run=OURS):
+    with locks.zone_lock(settings, ["build-1", "build-1"], OURS):
         assert locks.zone_holder(settings, "build-1") is not None
 
 
 def test_a_zone_and_a_golden_image_of_the_same_name_are_different_locks(settings: Config) -> None:
-    with locks.zone_lock(settings, "oi-gate", run=OURS), locks.image_lock(settings, "oi-gate", run=OURS):
+    with locks.zone_lock(settings, "oi-gate", OURS), locks.image_lock(settings, "oi-gate", OURS):
         assert locks.image_holder(settings, "oi-gate") is not None
     assert locks.image_holder(settings, "oi-gate") is None
 
 
 def test_a_failing_job_frees_its_zone(settings: Config) -> None:
-    with pytest.raises(RuntimeError, match="job"), locks.zone_lock(settings, "build-1", run=OURS):
+    with pytest.raises(RuntimeError, match="job"), locks.zone_lock(settings, "build-1", OURS):
         raise RuntimeError("the job failed")
     assert locks.zone_holder(settings, "build-1") is None
 
 
 def test_a_command_started_meanwhile_neither_keeps_nor_frees_the_lock(settings: Config) -> None:
     """The door forks; a child that outlives the run must not keep its zones, nor free them when it ends."""
-    with locks.zone_lock(settings, "build-1", run=OURS):
+    with locks.zone_lock(settings, "build-1", OURS):
         sh.Command("/bin/true")()
         child = os.fork()
         if child == 0:
@@ -203,14 +203,14 @@ def test_a_damaged_note_of_the_holder_is_no_reason_to_fail(settings: Config) -> 
         Path(settings.state.directory, "locks", "zone-build-1.owner").write_text("{")
         with (
             pytest.raises(locks.LockTaken, match="zone build-1 is in use by another run"),
-            locks.zone_lock(settings, "build-1", run=OURS),
+            locks.zone_lock(settings, "build-1", OURS),
         ):
             pass
         assert locks.zone_holder(settings, "build-1") == locks.Holder(0, "unknown")
 
 
 def test_a_name_that_is_no_zone_name_never_becomes_a_path(settings: Config) -> None:
-    with pytest.raises(UsageError), locks.zone_lock(settings, "../../etc/passwd", run=OURS):
+    with pytest.raises(UsageError), locks.zone_lock(settings, "../../etc/passwd", OURS):
         pass
     with pytest.raises(UsageError):
         locks.zone_holder(settings, "a/b")
@@ -222,7 +222,7 @@ def test_locks_are_as_open_to_the_group_as_the_state_directory(settings: Config)
     state.chmod(0o2775)
     before = os.umask(0o077)
     try:
-        with locks.zone_lock(settings, "build-1", run=OURS):
+        with locks.zone_lock(settings, "build-1", OURS):
             modes = {
                 path.name: path.stat().st_mode & 0o7777
                 for path in [state / "locks", *(state / "locks").iterdir()]
@@ -237,7 +237,7 @@ def test_a_state_directory_that_cannot_be_made_is_named_with_what_to_do(tmp_path
     settings = config.load([], environ={}, options={"state.directory": str(tmp_path / "file/state")})
     with (
         pytest.raises(ZonemgrError, match="file/state/locks cannot be used: Not a directory") as refused,
-        locks.zone_lock(settings, "build-1", run=OURS),
+        locks.zone_lock(settings, "build-1", OURS),
     ):
         pass
     assert refused.value.hint is not None
@@ -252,7 +252,7 @@ from zonemgr.errors import ZonemgrError
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 settings = config.load([], environ={}, options={"state.directory": sys.argv[1]})
 try:
-    with locks.zone_lock(settings, "build-1", run="x"):
+    with locks.zone_lock(settings, "build-1", "x"):
         print("held")
 except ZonemgrError as refused:
     print(refused)

@@ -41,7 +41,12 @@ class Holder:
 
 @contextmanager
 def zone_lock(
-    config: Config, *zones: str, run: RunId, wait: float | None = None, waiting: Waiting | None = None
+    config: Config,
+    zones: str | Sequence[str],
+    run: RunId,
+    *,
+    wait: float | None = None,
+    waiting: Waiting | None = None,
 ) -> Iterator[None]:
     """Hold these zones. Waits `wait` seconds for one that another run has; by default [state] zone_wait."""
     with _held(config, "zone", zones, run, config.state.zone_wait if wait is None else wait, waiting):
@@ -50,7 +55,12 @@ def zone_lock(
 
 @contextmanager
 def image_lock(
-    config: Config, *images: str, run: RunId, wait: float | None = None, waiting: Waiting | None = None
+    config: Config,
+    images: str | Sequence[str],
+    run: RunId,
+    *,
+    wait: float | None = None,
+    waiting: Waiting | None = None,
 ) -> Iterator[None]:
     """Hold golden images while they are made, moved on or cloned; by default waits [state] image_wait."""
     with _held(config, "image", images, run, config.state.image_wait if wait is None else wait, waiting):
@@ -68,11 +78,11 @@ def image_holder(config: Config, image: str) -> Holder | None:
 
 @contextmanager
 def _held(
-    config: Config, kind: str, names: Sequence[str], run: RunId, limit: float, waiting: Waiting | None
+    config: Config, kind: str, names: str | Sequence[str], run: RunId, limit: float, waiting: Waiting | None
 ) -> Iterator[None]:
     state.folder(config, "locks")
     with ExitStack() as stack:
-        for name in sorted(set(names)):
+        for name in sorted({names} if isinstance(names, str) else set(names)):
             stack.enter_context(_Lock(config, kind, name).held(run, limit, waiting))
         yield
 
