@@ -6,7 +6,18 @@
 from __future__ import annotations
 
 from zonemgr.config.layers import BUILT_IN, OPTIONS, load, source
-from zonemgr.config.sections import DISCARDS, SECTIONS, Config
+from zonemgr.config.sections import (
+    DISCARDS,
+    SECTIONS,
+    Config,
+    Diz,
+    Exec,
+    Giz,
+    Host,
+    Network,
+    State,
+    Zfs,
+)
 from zonemgr.config.setting import SETTINGS, Setting, Value, unknown
 from zonemgr.errors import UsageError
 
@@ -16,8 +27,15 @@ __all__ = [
     "OPTIONS",
     "SETTINGS",
     "Config",
+    "Diz",
+    "Exec",
+    "Giz",
+    "Host",
+    "Network",
     "Setting",
+    "State",
     "Value",
+    "Zfs",
     "as_toml",
     "get",
     "load",
