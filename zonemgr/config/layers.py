@@ -16,8 +16,8 @@ BUILT_IN = "built-in"
 OPTIONS = "command line"
 SYSTEM_FILE = Path("/etc/zonemgr/zonemgr.toml")
 FILE_VARIABLE = "ZONEMGR_CONF"
-# Variables that begin like ours and are no settings: the file above, and what the lab tells its programs.
-NO_SETTINGS = (FILE_VARIABLE, "ZONEMGR_LAB")
+# Variables that begin like ours and are no settings: the file above, and what the lab and the tests use.
+NO_SETTINGS = (FILE_VARIABLE, "ZONEMGR_LAB", "ZONEMGR_ON_ILLUMOS")
 
 
 @dataclass(frozen=True)
