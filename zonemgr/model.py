@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NewType, Self
 
 from zonemgr.errors import UsageError
@@ -144,3 +145,196 @@ class UserName(_Name):
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9._-]{0,31}", text):
             return "it has characters that passwd(5) does not allow" if text else "it is empty"
         return None
+
+
+# -- what the host answers -----------------------------------------------------------------------------------
+
+
+class ZoneState(StrEnum):
+    """The states as `zoneadm list` prints them (facts sheet 1.1)."""
+
+    CONFIGURED = "configured"
+    INCOMPLETE = "incomplete"
+    INSTALLED = "installed"
+    READY = "ready"
+    RUNNING = "running"
+    SHUTTING_DOWN = "shutting_down"
+    DOWN = "down"
+    MOUNTED = "mounted"
+    UNKNOWN = "???"  # zoneadm could not look the zone up: it was vanishing at that moment
+
+    @property
+    def active(self) -> bool:
+        """Known to the kernel, so it holds its root, links and datasets."""
+        return self in (self.READY, self.RUNNING, self.SHUTTING_DOWN, self.DOWN, self.MOUNTED)
+
+
+@dataclass(frozen=True)
+class ZoneRow:
+    """One record of `zoneadm list -p`. `name` is plain text: foreign zones may be called anything."""
+
+    id: int | None  # only active zones have one
+    name: str
+    state: ZoneState
+    path: str
+    uuid: str  # empty while configured
+    brand: str
+    exclusive_ip: bool
+    debug_id: str = ""  # OmniOS
+
+    @property
+    def is_global(self) -> bool:
+        return self.name == "global"
+
+
+@dataclass(frozen=True)
+class Fs:
+    """A zone's `fs` resource."""
+
+    dir: str
+    special: str
+    type: str = "lofs"
+    raw: str = ""
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Net:
+    """A zone's `net` resource; the last three and `properties` exist on OmniOS only."""
+
+    physical: str = ""
+    address: str = ""
+    allowed_address: str = ""
+    defrouter: str = ""
+    global_nic: str = ""
+    mac_addr: str = ""
+    vlan_id: str = ""
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Attr:
+    name: str
+    value: str
+    type: str = "string"
+
+
+@dataclass(frozen=True)
+class Rctl:
+    """A resource control; `values` are (privilege, limit, action). Aliases and caps are shown as these too.
+    """
+
+    name: str
+    values: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class OtherResource:
+    """device, dedicated-cpu, capped-memory, admin, security-flags: the properties as they stand there."""
+
+    kind: str
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ZoneSettings:
+    """A zone's configuration as `zonecfg export` tells it. `more`: the other global properties that are
+    set.
+    """
+
+    zonepath: str = ""
+    brand: str = ""
+    autoboot: bool = False
+    ip_type: str = "shared"
+    more: tuple[tuple[str, str], ...] = ()
+    fs: tuple[Fs, ...] = ()
+    net: tuple[Net, ...] = ()
+    attr: tuple[Attr, ...] = ()
+    dataset: tuple[str, ...] = ()
+    rctl: tuple[Rctl, ...] = ()
+    other: tuple[OtherResource, ...] = ()
+
+    def attribute(self, name: str) -> str | None:
+        """The value of one attr, or None."""
+        return next((attr.value for attr in self.attr if attr.name == name), None)
+
+
+@dataclass(frozen=True)
+class CommandEnd:
+    """How a command inside a zone ended.
+
+    `status` is what a shell would say, 128+N for a command killed by signal N; None when the command never
+    said, so nothing can be known of it (verdict `environment`); `trouble` then says what is known instead.
+    """
+
+    status: int | None
+    signal: int | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """One dataset or snapshot with the properties that were asked for; an unset one is absent from
+    `values`.
+    """
+
+    name: str
+    values: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> str:
+        return self.values.get(name, "")
+
+
+@dataclass(frozen=True)
+class LinkRow:
+    """One data link (facts sheet 7.2): class phys, aggr, vlan, vnic, etherstub, bridge, …"""
+
+    name: str
+    kind: str
+    over: str  # empty for one that lies on nothing
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """A package publisher with its origins, in order of rank."""
+
+    name: str
+    origins: tuple[str, ...] = ()
+    sticky: bool = True
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class PackageRow:
+    """One installed package; `publisher` is empty for the top-ranked one."""
+
+    name: str
+    version: str
+    publisher: str = ""
+    flags: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the host (facts sheet 11). `password` is the shadow field, empty unless it was asked for."""
+
+    name: str
+    uid: int
+    gid: int
+    gecos: str
+    home: str
+    shell: str
+    password: str = field(default="", repr=False)
+    groups: tuple[str, ...] = ()  # names, the primary one first
+    attributes: tuple[tuple[str, str], ...] = ()  # of user_attr: auths, profiles, roles, type, …
+
+    @property
+    def is_role(self) -> bool:
+        return ("type", "role") in self.attributes
+
+
+@dataclass(frozen=True)
+class Group:
+    name: str
+    gid: int
+    members: tuple[str, ...] = ()
