@@ -52,7 +52,7 @@ demo: $(VENV)/.installed
 	ZONEMGR='$(HERE)/$(BIN)/zonemgr' sh test/demo.sh
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks
 
 conf: $(VENV)/.installed
 	$(BIN)/python -c 'import sys; from zonemgr import config; sys.stdout.write(config.as_toml(config.Config(), reasons=True))' \
