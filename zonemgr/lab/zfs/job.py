@@ -1,0 +1,68 @@
+"""One run of zfs, zpool, mount or umount: the call, the datasets, and where refusals go."""
+
+from __future__ import annotations
+
+from zonemgr.lab.call import Call
+from zonemgr.lab.world import World
+from zonemgr.lab.zfs import names
+from zonemgr.lab.zfs.catalogue import Catalogue, Ds
+from zonemgr.lab.zfs.store import Store
+from zonemgr.lab.zfs.text import Refused
+
+
+class Job:
+    def __init__(self, call: Call, store: Store | None = None) -> None:
+        self.call = call
+        self.world: World = call.world
+        self.cat = Catalogue(call.world)
+        self._store = store
+        self.mount_failed = False  # what libzfs' last error was, as far as somebody asks
+
+    @property
+    def store(self) -> Store:
+        assert self._store is not None, "this command changes nothing"
+        return self._store
+
+    @property
+    def allowed(self) -> bool:
+        return self.call.privileged
+
+    def out(self, line: str) -> None:
+        self.call.out(line + "\n")
+
+    def err(self, line: str) -> None:
+        self.call.err(line + "\n")
+
+    def need_privilege(self, doing: str) -> None:
+        if not self.allowed:
+            raise Refused(f"{doing}: permission denied")
+
+    # -- opening by name -----------------------------------------------------------------------------------
+
+    def valid(self, name: str, types: int, doing: str, *, making: bool = False) -> None:
+        try:
+            names.check(name, types, making=making)
+        except names.BadName as reason:
+            raise Refused(f"{doing} '{name}': {reason}") from None
+
+    def open(self, name: str, types: int) -> Ds:
+        """An existing dataset of one of these types; raises Refused with libzfs' words."""
+        self.valid(name, types, "cannot open")
+        ds = self.cat.get(name)
+        if ds is None:
+            above = names.file_system_of(name)
+            gone = "#" not in name or self.cat.get(above) is None
+            raise Refused(
+                f"cannot open '{name}': " + ("dataset does not exist" if gone else "no such pool or dataset")
+            )
+        if not types & ds.bit:
+            raise Refused(f"cannot open '{name}': operation not applicable to datasets of this type")
+        return ds
+
+    def exists(self, name: str, types: int) -> bool:
+        ds = self.cat.get(name) if names.is_name(name, types) else None
+        return ds is not None and bool(ds.bit & types)
+
+    def report(self, refusal: Refused) -> int:
+        self.err(refusal.text)
+        return refusal.status
