@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from zonemgr.lab.processes import stat
 from zonemgr.lab.world import HOST_BOOT, SCHEMA, World
 
 SCHEMA.append(
@@ -26,19 +26,12 @@ class Caller:
     privileged: bool = True
 
 
-def stat(pid: int) -> tuple[int, int]:
-    """Parent and start time (clock ticks since boot) of a process; raises OSError when it is gone."""
-    text = Path(f"/proc/{pid}/stat").read_text()
-    fields = text[text.rindex(")") + 2 :].split()
-    return int(fields[1]), int(fields[19])
-
-
 def register(world: World, caller: Caller) -> None:
     """From here on, this process and whatever it starts call as this caller."""
     pid = os.getpid()
     world.db.execute(
         "insert or replace into callers values (?, ?, ?, ?, ?)",
-        (pid, stat(pid)[1], caller.run, caller.user, int(caller.privileged)),
+        (pid, stat(pid).start, caller.run, caller.user, int(caller.privileged)),
     )
 
 
@@ -48,13 +41,13 @@ def find(world: World) -> Caller:
     pid = os.getpid() if known else 0
     while pid > 1:
         try:
-            parent, start = stat(pid)
+            found = stat(pid)
         except OSError:
             break
-        row = known.get((pid, start))
+        row = known.get((pid, found.start))
         if row is not None:
             return Caller(row["run"], row["user"], bool(row["privileged"]))
-        pid = parent
+        pid = found.parent
     return Caller()
 
 

@@ -23,6 +23,8 @@ Chunk = Callable[[bytes], None]
 
 # Rows that say how the world came about, not what it looks like.
 NOT_STATE = ("log", "faults", "callers", "facts", "sqlite_sequence")
+# What counts of a data link: not its number or its invented address.
+LINK = "name, class, over, vid, mtu, temporary, zone, up, props"
 # Below LAB/host: logs, which grow with everything that happens, and what only serves the machine's programs.
 NOT_TREE = ("var/log", "var/adm/sulog", "var/svc/log")
 
@@ -111,6 +113,7 @@ class _SameProcess:
 def reboot(world: World) -> None:
     """What a power cut and the boot after it leave of the host: each tool says so for its own rows."""
     tools.load_all()
+    world.db.execute("delete from kernel_zones")
     for after_boot in HOST_BOOT:
         after_boot(world)
 
@@ -127,7 +130,7 @@ def everything(world: World) -> dict[str, Any]:
         found[module] = importlib.import_module(f"zonemgr.lab.{module}").everything(world)
     active = world.db.execute("select name, state from kernel_zones order by name")
     found["kernel_zones"] = {row["name"]: row["state"] for row in active}
-    found["links"] = [dict(row) for row in world.db.execute("select * from links order by name")]
+    found["links"] = [dict(row) for row in world.db.execute(f"select {LINK} from links order by name")]
     found["files"] = dict(_files(world))
     return found
 

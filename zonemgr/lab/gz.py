@@ -1,0 +1,295 @@
+"""The lab's global zone as a namespace: a holder process keeps it, whoever wants in joins the holder.
+
+The holder is the first process of a pid namespace, so killing it is a power cut: everything in the lab dies,
+its mounts go with it. The next one to come in starts a new holder, and that is the host's boot.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from zonemgr.lab import processes, programs
+from zonemgr.lab.world import MACHINE_MARK, LabError, World
+
+INSIDE = Path("/.lab/gz.json")  # there in a lab's global zone only
+
+# Of the machine's /etc, what its programs need to run; shown through links into /.lab/etc. Names the lab has
+# itself (passwd, hosts, ...) stay the lab's.
+ETC = (
+    *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki"),
+    *("crypto-policies", "localtime", "terminfo", "java", "protocols", "services", "resolv.conf", "perl"),
+)
+READ_ONLY = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "boot", "sys")
+BY_ITSELF = ("usr", "proc")  # not simply bound
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The first process of a lab's global zone, as the machine sees it, and what it could do."""
+
+    pid: int
+    start: int
+    boot: str  # the machine's boot, for a pid means nothing after the next
+    overlay: bool  # the emulated commands are at /usr/sbin and so on; else only on the PATH
+    user_namespace: bool
+    many_users: bool  # more than one user id can be had
+    unseen: tuple[str, ...] = ()  # top-level directories of the machine that could not be shown
+
+    @property
+    def alive(self) -> bool:
+        return self.boot == _machine_boot() and processes.alive(self.pid, self.start)
+
+
+def inside() -> Path | None:
+    """The directory (as seen outside) of the lab whose global zone this process is in."""
+    try:
+        return Path(json.loads(INSIDE.read_text())["dir"])
+    except FileNotFoundError:
+        return None
+
+
+def find(lab: Path) -> Holder | None:
+    """The holder last started, dead or alive."""
+    try:
+        fields = json.loads((lab / "holder.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return Holder(**{**fields, "unseen": tuple(fields["unseen"])})
+
+
+@contextmanager
+def locked(lab: Path) -> Iterator[None]:
+    """One at a time starts or ends a holder; the lock is gone with its process."""
+    descriptor = os.open(lab / "holder.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def ensure(lab: Path) -> tuple[Holder, bool]:
+    """The living holder of this lab; started if need be: True when that booted the host anew."""
+    lab = lab.resolve()
+    with locked(lab):
+        holder = find(lab)
+        if holder is not None and holder.alive:
+            return holder, False
+        _boot(lab)
+        return _start(lab), True
+
+
+def _boot(lab: Path) -> None:
+    """What the end of the last holder meant for the world; nothing the first time."""
+    world = World(lab)
+    try:
+        if find(lab) is not None:
+            from zonemgr.lab.inprocess import reboot
+
+            reboot(world)
+        elif not world.get("host.booted"):
+            world.put("host.booted", repr(world.now()))
+    finally:
+        world.close()
+
+
+def _start(lab: Path) -> Holder:
+    programs.write(lab)
+    machine = _prepare(lab)
+    order = {"dir": str(lab), "machine": machine, "prefix": sys.prefix}
+    where = str(programs.package_parent())
+    start = f"import sys; sys.path.insert(0, {where!r}); from zonemgr.lab.holder import main; main()"
+    python = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
+    # Popen, not run: the holder keeps none of these pipes, but ends long after this.
+    child = subprocess.Popen(
+        [python, "-IS", "-c", start],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+    )
+    out, err = child.communicate(json.dumps(order).encode())
+    try:
+        told: dict[str, Any] = json.loads(out)
+        pid = int(told.pop("pid"))
+        holder = Holder(pid, processes.stat(pid).start, _machine_boot(), **told)
+    except (ValueError, KeyError, TypeError, OSError):
+        raise LabError(
+            err.decode(errors="replace").strip() or "the lab's holder process ended at once"
+        ) from None
+    fresh = lab / "holder.json.new"
+    fresh.write_text(json.dumps(asdict(holder)) + "\n")
+    fresh.replace(lab / "holder.json")
+    return holder
+
+
+def _prepare(lab: Path) -> list[str]:
+    """Make LAB/host a root: mount points for what is the machine's; the names to mount there."""
+    host, names = lab / "host", []
+    world = World(lab)
+    for entry in sorted(os.scandir("/"), key=lambda each: each.name):
+        name = entry.name
+        if name in ("lost+found", ".lab") or world.owns(name):
+            continue
+        if entry.is_symlink():
+            if not _is_there(host / name):
+                (host / name).symlink_to(os.readlink(entry.path))
+        elif entry.is_dir() and _mark(host / name):
+            names.append(name)
+    world.close()
+    _mark(host / ".lab")
+    for folder, mode in (("etc", 0o755), ("var", 0o755), ("var/tmp", 0o1777), ("mnt", 0o755)):
+        if not (host / folder).is_dir():
+            (host / folder).mkdir(parents=True)
+            (host / folder).chmod(mode)
+    for name in ETC:
+        if Path("/etc", name).exists() and not _is_there(host / "etc" / name):
+            (host / "etc" / name).symlink_to(f"/.lab/etc/{name}")
+    return names
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+def _mark(path: Path) -> bool:
+    """Make a mount point for a directory of the machine; False when the lab has its own one there."""
+    try:
+        path.mkdir()
+        path.chmod(MACHINE_MARK)
+    except FileExistsError:
+        return stat.S_IMODE(path.lstat().st_mode) == MACHINE_MARK
+    return True
+
+
+def _machine_boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def stop(lab: Path) -> bool:
+    """Cut the power; False when the host was not running."""
+    with locked(lab):
+        holder = find(lab)
+        if holder is None or not holder.alive:
+            return False
+        if not processes.kill(holder.pid, holder.start):
+            raise LabError(f"process {holder.pid}, which keeps the lab {lab}, did not end")
+        return True
+
+
+def power_off() -> None:
+    """Ask the holder to end, from inside. It alone can be asked: it is not this machine's first process."""
+    if not INSIDE.exists():
+        raise LabError("this is not the global zone of a lab")
+    os.kill(1, signal.SIGTERM)
+
+
+# -- going in ----------------------------------------------------------------------------------------------
+
+
+def enter(holder: Holder, body: Callable[[], int]) -> int:
+    """Run body in a process in the global zone; exit status, or minus the signal that ended it.
+
+    Signals sent to this process meanwhile are passed on. Terminal keys need not be: the other one is in the
+    same process group. When this process is killed, so is that one.
+    """
+    held: set[int] = {
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGCHLD,
+    }
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    answer, told = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        child = os.fork()
+        if child == 0:
+            os.close(answer)
+            _between(holder, body, told, held, before)
+        os.close(told)
+        _accompany(child, held)
+        raw = os.read(answer, 64)
+    finally:
+        os.close(answer)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return os.waitstatus_to_exitcode(int(raw)) if raw else -signal.SIGKILL
+
+
+def _between(holder: Holder, body: Callable[[], int], told: int, held: set[int], before: set[int]) -> None:
+    """The process that joins the namespaces; only its child is in all of them, as pid namespaces have it."""
+    status = 1 << 8
+    try:
+        from zonemgr.lab import namespaces as ns
+
+        ns.die_with_parent()
+        cwd = _cwd()
+        also = 0 if ns.same(ns.NEWUSER, holder.pid) else ns.NEWUSER
+        ns.join(holder.pid, also | ns.NEWUTS | ns.NEWIPC | ns.NEWPID | ns.NEWNS)
+        child = os.fork()
+        if child == 0:
+            os.close(told)
+            ns.die_with_parent()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _in_global_zone(cwd, body)
+        status = _accompany(child, held)
+    except OSError as trouble:
+        os.write(2, f"lab: cannot enter the lab's global zone: {trouble}\n".encode())
+    finally:
+        os.write(told, str(status).encode())
+        os._exit(0)
+
+
+def _in_global_zone(cwd: str, body: Callable[[], int]) -> None:
+    status = 1
+    try:
+        try:
+            os.chdir(cwd)
+        except OSError:
+            os.chdir("/")
+        status = body()
+    except LabError as trouble:
+        os.write(2, f"lab: {trouble}\n".encode())
+    except BaseException as trouble:  # noqa: BLE001 - a forked copy must not run on as its parent
+        os.write(2, f"lab: {trouble!r}\n".encode())
+    finally:
+        os._exit(status & 0xFF)
+
+
+def _cwd() -> str:
+    """The working directory, if the global zone sees the same one there."""
+    from zonemgr.lab.world import OWN
+
+    with suppress(OSError):
+        cwd = os.getcwd()
+        if cwd.split("/")[1] not in OWN:
+            return cwd
+    return "/"
+
+
+def _accompany(child: int, held: set[int]) -> int:
+    """Wait for a child, handing on signals that somebody sent; its wait status."""
+    while True:
+        info = signal.sigwaitinfo(held)
+        if info.si_signo == signal.SIGCHLD:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return status
+        elif info.si_code <= 0:  # sent by a process; what a terminal sends reaches the child by itself
+            with suppress(ProcessLookupError):
+                os.kill(child, info.si_signo)

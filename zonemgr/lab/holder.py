@@ -1,0 +1,149 @@
+"""The holder of a lab's global zone: makes its namespaces and root, then stays, burying what no other does.
+
+Started as a bare program by gz.py, with its orders as JSON on standard input; tells its pid and what it could
+do as JSON on standard output, or the trouble on standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from zonemgr.lab import cell, gz, rootfs
+from zonemgr.lab import namespaces as ns
+from zonemgr.lab.world import LabError
+
+
+def main() -> NoReturn:
+    order: dict[str, Any] = json.load(sys.stdin)
+    status = 1
+    try:
+        os.setsid()
+        os.umask(0o022)
+        _make(order)
+        status = 0
+    except LabError as trouble:
+        sys.stderr.write(f"{trouble}\n")
+    except OSError as trouble:
+        sys.stderr.write(f"the lab's global zone cannot be made: {trouble}\n")
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _make(order: dict[str, Any]) -> None:
+    """Leave the machine's namespaces and fork the first process of the new ones."""
+    before = os.readlink("/proc/self/ns/user")
+    many = cell.privileged_unshare(ns.NEWNS | ns.NEWPID | ns.NEWUTS | ns.NEWIPC)
+    user_namespace = os.readlink("/proc/self/ns/user") != before
+    answer, told = os.pipe()
+    first = os.fork()
+    if first == 0:
+        os.close(answer)
+        _first(order, told)
+    os.close(told)
+    with open(answer, "rb") as pipe:
+        text = pipe.read()
+    if not text.startswith(b"{"):
+        raise LabError("the lab's global zone cannot be made: " + (text.decode() or "its first process died"))
+    facts = json.loads(text)
+    facts |= {"pid": first, "user_namespace": user_namespace, "many_users": many}
+    sys.stdout.write(json.dumps(facts))
+    sys.stdout.flush()
+
+
+def _first(order: dict[str, Any], told: int) -> NoReturn:
+    """The first process: build the root, say so, let go of everything, stay."""
+    try:
+        facts = _build(order)
+        ns.set_host_name(_host_name(Path(order["dir"])))
+        ns.set_name("zonemgr-lab")
+        wanted = {signal.SIGCHLD, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+        os.write(told, json.dumps(facts).encode())
+    except BaseException as trouble:  # noqa: BLE001 - nobody else is left to tell it
+        os.write(told, f"{trouble}".encode())
+        os._exit(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.closerange(3, 4096)
+    _stay(wanted)
+
+
+def _stay(wanted: set[signal.Signals]) -> NoReturn:
+    while True:
+        if (
+            signal.sigwait(wanted) == signal.SIGTERM
+        ):  # only root in the lab can send it: the host's power button
+            os._exit(0)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _build(order: dict[str, Any]) -> dict[str, Any]:
+    ns.mount("", "/", flags=ns.REC | ns.SLAVE)
+    lab = Path(order["dir"])
+    outside, unseen = _hold(lab, order)
+    outside.enter("root")
+    rootfs.proc(outside)
+    overlay = cell.show_usr(outside, inside=False)
+    for name in order["machine"]:
+        if name in gz.BY_ITSELF or not outside.holds(f"/{name}"):
+            continue
+        try:
+            outside.bind(f"/{name}", f"/{name}", flags=ns.RDONLY if name in gz.READ_ONLY else 0)
+        except OSError:
+            unseen.append(name)
+    _show_lab(outside, lab)
+    outside.leave()
+    return {"overlay": overlay, "unseen": unseen}
+
+
+def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
+    outside, unseen = rootfs.Outside(), []
+    outside.hold("root", lab / "host", follow=False)
+    for name, path in (("usr", "/usr"), ("proc", "/proc"), ("etc", "/etc"), ("lab/dir", lab)):
+        outside.hold(name, path)
+    outside.hold("lab/venv", order["prefix"])
+    cell.hold_programs(outside, lab, inside=False)
+    for name in order["machine"]:
+        try:
+            outside.hold(f"/{name}", f"/{name}")
+        except OSError:
+            unseen.append(name)
+    return outside, unseen
+
+
+def _show_lab(outside: rootfs.Outside, lab: Path) -> None:
+    rootfs.tmpfs("/.lab")
+    cell.show_programs(outside)
+    outside.bind("etc", "/.lab/etc", flags=ns.RDONLY)
+    outside.bind("lab/venv", "/.lab/venv", flags=ns.RDONLY)
+    outside.bind("lab/dir", "/.lab/dir")
+    outside.bind("programs", "/.lab/programs", flags=ns.RDONLY)
+    Path("/.lab/gz.json").write_text(json.dumps({"dir": str(lab)}) + "\n")
+    Path("/.lab/bashrc").write_text(BASHRC)
+    rootfs.remount("/.lab", ns.RDONLY)
+
+
+def _host_name(lab: Path) -> str:
+    try:
+        return (lab / "host/etc/nodename").read_text().split()[0]
+    except (OSError, IndexError):
+        return "lab"
+
+
+# For `zonemgr lab shell`: the user's own settings, but it must show where one is and find the lab's commands.
+BASHRC = """\
+[ -f ~/.bashrc ] && . ~/.bashrc
+PATH=$ZONEMGR_LAB_PATH
+PS1="[lab $ZONEMGR_LAB_NAME] \\\\w \\\\$ "
+unset PROMPT_COMMAND
+hash -r
+"""

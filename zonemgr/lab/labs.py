@@ -1,0 +1,274 @@
+"""What `zonemgr lab` does: make a lab, run commands in it, look at it, take it down."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import stat
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from zonemgr.lab import callers, dispatch, faults, gz, world
+from zonemgr.lab.world import LabError, World
+
+# Everything there is in a lab's folder.
+PARTS = {
+    *("lab.json", "host", "store", "programs", "pyc", "holder.json", "holder.json.new", "holder.lock"),
+    *("world.sqlite", "world.sqlite-wal", "world.sqlite-shm", "world.sqlite-journal"),
+}
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def default_directory() -> Path:
+    """Where a lab is when nobody says: the lab one is in, or the user's own."""
+    here = os.environ.get("ZONEMGR_LAB") if gz.INSIDE.exists() else None
+    data = os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()
+    return Path(here) if here else Path(data, "zonemgr", "lab")
+
+
+def create(directory: Path, flavour: str = "openindiana", latency: str = "none") -> None:
+    """Make a lab; raises LabError when the directory has something in it or a name is unknown."""
+    world.create(directory, flavour=flavour, latency=latency).close()
+
+
+def run(directory: Path, argv: Sequence[str], fault_specs: Sequence[str] = (), user: str = "root") -> int:
+    """Run a command in the lab's global zone with this process' terminal and streams.
+
+    Its exit status; 128+N when signal N ended it, 127 when there is no such command. The faults are for the
+    emulated commands of this run only.
+    """
+    return _enter(directory, fault_specs, user, lambda env: _execute(argv, env))
+
+
+def shell(directory: Path, fault_specs: Sequence[str] = (), user: str = "root") -> int:
+    """An interactive shell in the lab's global zone; without a terminal, one that reads commands."""
+    status = _enter(directory, fault_specs, user, _execute_shell)
+    with suppress(OSError, termios_error()):  # a shell in another pid namespace cannot hand the terminal back
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.tcsetpgrp(0, os.getpgrp())
+    return status
+
+
+def termios_error() -> type[Exception]:
+    import termios
+
+    return termios.error
+
+
+def _enter(
+    directory: Path, fault_specs: Sequence[str], user: str, then: Callable[[dict[str, str]], int]
+) -> int:
+    armed = [faults.parse(spec) for spec in fault_specs]
+    around = gz.inside()
+    if around is not None:
+        raise LabError(f"this is the global zone of the lab {around} already; call the command itself")
+    lab = _existing(directory)
+    open_world = World(lab)
+    try:
+        _check_user(open_world, user)
+        holder, booted = gz.ensure(lab)
+        if booted:
+            _boot_zones(open_world, holder)
+        caller = callers.Caller(secrets.token_hex(6), user, privileged=user == "root")
+        for fault in armed:
+            faults.add(open_world, fault, caller.run)
+        status = gz.enter(holder, lambda: _begin(lab, holder, caller, then))
+        faults.forget(open_world, caller.run)
+        callers.forget(open_world, caller.run)
+    finally:
+        open_world.close()
+    return 128 - status if status < 0 else status
+
+
+def _check_user(open_world: World, user: str) -> None:
+    from zonemgr.lab import accounts
+
+    if user != "root" and accounts.by_name(user, str(open_world.host)) is None:
+        raise LabError(f"there is no user {user} in the lab's /etc/passwd")
+
+
+def _boot_zones(open_world: World, holder: gz.Holder) -> None:
+    """What svc:/system/zones does when the host has booted."""
+    from zonemgr.lab import zonestore
+
+    for entry in zonestore.index(open_world):
+        with suppress(zonestore.StoreError):
+            if entry.state == "installed" and zonestore.load(open_world, entry.name).autoboot:
+                gz.enter(holder, partial(_quietly, ["zoneadm", "-z", entry.name, "boot"]))
+
+
+def _quietly(argv: Sequence[str]) -> int:
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    return _execute(argv, {"PATH": f"/.lab/programs/usr/sbin:{SYSTEM_PATH}"})
+
+
+def _begin(
+    lab: Path, holder: gz.Holder, caller: callers.Caller, then: Callable[[dict[str, str]], int]
+) -> int:
+    """In the global zone: say who is calling, then become the command."""
+    inside = World(Path("/.lab/dir"))
+    callers.register(inside, caller)
+    inside.close()
+    return then(_environment(lab, holder, caller))
+
+
+def _environment(lab: Path, holder: gz.Holder, caller: callers.Caller) -> dict[str, str]:
+    ours = "" if holder.overlay else "/.lab/programs/usr/sbin:/.lab/programs/usr/bin:"
+    path = f"{ours}{SYSTEM_PATH}"
+    if os.environ.get("PATH"):
+        path += ":" + os.environ["PATH"]
+    return {
+        **os.environ,
+        "PATH": path,
+        "ZONEMGR_LAB": str(lab),
+        "ZONEMGR_LAB_USER": caller.user,
+        "ZONEMGR_LAB_PATH": path,
+        "ZONEMGR_LAB_NAME": lab.name,
+    }
+
+
+def _execute(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    sys.stdout.flush()
+    try:
+        os.execvpe(argv[0], list(argv), dict(env))
+    except FileNotFoundError:
+        os.write(2, f"zonemgr lab: {argv[0]}: command not found\n".encode("utf-8", "surrogateescape"))
+        return 127
+    except OSError as trouble:
+        os.write(2, f"zonemgr lab: {argv[0]}: {trouble.strerror}\n".encode("utf-8", "surrogateescape"))
+        return 126
+
+
+def _execute_shell(env: dict[str, str]) -> int:
+    program = os.environ.get("SHELL", "/bin/sh")
+    program = program if os.access(program, os.X_OK) else "/bin/sh"
+    env = {**env, "SHELL": program, "PS1": f"[lab {env['ZONEMGR_LAB_NAME']}] $ "}
+    words = [program]
+    if os.isatty(0) and Path(program).name == "bash":
+        words += ["--rcfile", "/.lab/bashrc", "-i"]
+    return _execute(words, env)
+
+
+def log(directory: Path) -> list[dict[str, Any]]:
+    """Every emulated command since the lab was made: id, started, seconds, argv, exit, user."""
+    open_world = World(_existing(directory))
+    try:
+        return dispatch.log(open_world)
+    finally:
+        open_world.close()
+
+
+def status(directory: Path) -> dict[str, Any]:
+    """What a lab is and does, as plain data for a table or JSON."""
+    lab = _existing(directory)
+    open_world = World(lab)
+    try:
+        return {
+            "directory": str(directory),
+            "flavour": open_world.flavour,
+            "latency": open_world.latency,
+            **_running(lab),
+            "zones": _zones(open_world),
+            "commands": open_world.db.execute("select count(*) from log").fetchone()[0],
+            "facts": dict(
+                tuple(row)
+                for row in open_world.db.execute(
+                    "select key, value from facts where key glob 'fault.*' and value != '' order by key"
+                )
+            ),
+        }
+    finally:
+        open_world.close()
+
+
+def _running(lab: Path) -> dict[str, Any]:
+    if gz.inside() is not None:  # the holder's pid is of no use in here
+        return {"running": True, "process": None}
+    holder = gz.find(lab)
+    if holder is None or not holder.alive:
+        return {"running": False, "process": None}
+    return {
+        "running": True,
+        "process": holder.pid,
+        "programs": "at their usual paths" if holder.overlay else "on the PATH only (no overlay file system)",
+        "namespaces": "user" if holder.user_namespace else "root",
+        "users": "many" if holder.many_users else "one (no newuidmap or no range in /etc/subuid)",
+        "hidden": list(holder.unseen),
+    }
+
+
+def _zones(open_world: World) -> dict[str, str]:
+    from zonemgr.lab import zonestore
+
+    return {
+        entry.name: zonestore.state(open_world, entry.name) or "" for entry in zonestore.index(open_world)
+    }
+
+
+def _existing(directory: Path) -> Path:
+    """The lab in a directory, by a path that works here; raises LabError when there is none."""
+    if gz.inside() == directory:
+        return Path("/.lab/dir")
+    if not (directory / "lab.json").is_file():
+        raise LabError(f"{directory} is not a lab; make one with: zonemgr lab create {directory}")
+    return directory.resolve()
+
+
+def destroy(directory: Path) -> None:
+    """Kill everything in a lab and remove its folder. One that was half made, or half destroyed, will do."""
+    if gz.inside() is not None:
+        raise LabError("a lab cannot be destroyed from inside")
+    if not directory.is_dir():
+        raise LabError(f"{directory} does not exist")
+    names = {entry.name for entry in directory.iterdir()}
+    if not ("lab.json" in names or (names & {"host", "store", "programs"} and names <= PARTS)):
+        raise LabError(f"{directory} is not a lab; nothing was removed")
+    strange = sorted(names - PARTS)
+    if strange:
+        raise LabError(f"{directory} has something in it that is not the lab's: {', '.join(strange)}")
+    lab = directory.resolve()
+    gz.stop(lab)
+    with suppress(FileNotFoundError):
+        (lab / "lab.json").unlink()
+    _remove(lab)
+
+
+def _remove(lab: Path) -> None:
+    shutil.rmtree(lab, onerror=_retry)
+    if lab.exists():  # files of users that only a user namespace can name
+        child = os.fork()
+        if child == 0:
+            try:
+                from zonemgr.lab import namespaces
+
+                namespaces.new_user_namespace()
+                shutil.rmtree(lab, onerror=_retry)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+    if lab.exists():
+        raise LabError(f"{lab} could not be removed altogether; what is left belongs to other users")
+
+
+def _retry(function: Callable[..., Any], path: str, _info: Any) -> None:
+    """Once more, with the right to do so where that is ours to give."""
+    for each in (path, os.path.dirname(path)):
+        with suppress(OSError):
+            if stat.S_ISDIR(os.lstat(each).st_mode):
+                os.chmod(each, 0o700)
+    with suppress(OSError):
+        if function in (os.rmdir, os.unlink):
+            function(path)
+        elif stat.S_ISDIR(os.lstat(path).st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+__all__ = ["create", "default_directory", "destroy", "log", "run", "shell", "status"]

@@ -1,0 +1,134 @@
+"""The emulated commands as programs: small scripts below LAB/programs, shown over the machine's /usr.
+
+    LAB/programs/usr/{sbin,bin}/NAME   start a bare Python that calls zonemgr.lab.program
+    LAB/pyc/                           Python's compiled files: a start is quick wherever zonemgr lives
+    LAB/programs/interpreter.json      which Python that is
+
+In the global zone and in every cell /.lab shows what they need: lib (where the package is), pyc, and python
+when it is not the machine's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from zonemgr.lab import tools
+from zonemgr.lab.world import OWN, LabError
+
+# Names an illumos host has for what the machine calls otherwise; made only where the machine has the second
+# and not the first.
+ALIASES = {
+    "gmake": "make",
+    "gtar": "tar",
+    "gsed": "sed",
+    "ggrep": "grep",
+    "gfind": "find",
+    "gpatch": "patch",
+    "gdiff": "diff",
+    "gawk": "awk",
+}
+_PROBE = "import sys, sqlite3, ctypes; print(sys.version_info >= (3, 11), sys.base_prefix)"
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python of 3.11 or newer; `prefix` is its installation when that must be shown at /.lab/python."""
+
+    path: str
+    prefix: str = ""
+
+
+def package_parent() -> Path:
+    """The directory that holds the zonemgr package this very code was loaded from."""
+    return Path(__file__).resolve().parent.parent.parent
+
+
+def find_interpreter() -> Interpreter:
+    """The machine's own Python if it will do, else the one running now."""
+    running = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
+    for path in ("/usr/bin/python3", running):
+        if not Path(path).exists():
+            continue
+        probe = subprocess.run([path, "-IS", "-c", _PROBE], capture_output=True, text=True, check=False)
+        good, _, prefix = probe.stdout.strip().partition(" ")
+        if good == "True":
+            real = os.path.realpath(path)
+            return Interpreter(real) if real.startswith("/usr/") else Interpreter(real, prefix)
+    raise LabError(f"{running} lacks sqlite3 or ctypes, which the lab's commands need")
+
+
+def interpreter(lab: Path) -> Interpreter:
+    """The Python the lab's programs were last written for."""
+    return Interpreter(**json.loads((lab / "programs" / "interpreter.json").read_text()))
+
+
+def write(lab: Path) -> Interpreter:
+    """Make or refresh LAB/programs; cheap when nothing changed, safe while others run the programs."""
+    python = find_interpreter()
+    (lab / "pyc").mkdir(exist_ok=True)
+    for folder in (lab / "programs/usr/sbin", lab / "programs/usr/bin"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in sorted({*tools.TOOLS, *tools.IN_ZONE}):
+            _put(folder / name, _shim(name, python))
+        _put(folder / "zonemgr", _zonemgr_shim())
+    _link(lab / "programs/usr/sbin/sh", "/bin/sh")
+    for alias, name in ALIASES.items():
+        if Path("/usr/bin", name).exists() and not Path("/usr/bin", alias).exists():
+            _link(lab / "programs/usr/bin" / alias, f"/usr/bin/{name}")
+    _put(lab / "programs" / "interpreter.json", json.dumps(asdict(python)) + "\n")
+    return python
+
+
+def _shim(name: str, python: Interpreter) -> str:
+    body = (
+        "import sys\n"
+        'sys.pycache_prefix = "/.lab/pyc"\n'
+        'sys.path.insert(0, "/.lab/lib")\n'
+        "from zonemgr.lab.program import main\n"
+        f"main({name!r})\n"
+    )
+    if not python.prefix:
+        return f"#!{python.path} -IS\n{body}"
+    # A moved Python may need its own shared library, which a #! line cannot say.
+    inside = "/.lab/python/" + os.path.relpath(python.path, python.prefix)
+    return (
+        "#!/bin/sh\n"
+        "LD_LIBRARY_PATH=/.lab/python/lib\n"
+        "export LD_LIBRARY_PATH\n"
+        f'exec {shlex.quote(inside)} -IS -c {shlex.quote(body)} "$@"\n'
+    )
+
+
+def _zonemgr_shim() -> str:
+    """zonemgr needs its dependencies: it runs with the Python (and venv) that runs now."""
+    start = (
+        "import sys; sys.path.insert(0, '/.lab/lib'); sys.argv[0] = 'zonemgr'; "
+        "from zonemgr.__main__ import main; sys.exit(main())"
+    )
+    usual = Path(sys.executable)
+    if usual.parts[1:2] and usual.parts[1] in OWN:  # hidden by the lab's own directory of that name
+        usual = Path("/.lab/venv") / usual.relative_to(sys.prefix)
+    return f'#!/bin/sh\nexec {shlex.quote(str(usual))} -c {shlex.quote(start)} "$@"\n'
+
+
+def _put(path: Path, text: str) -> None:
+    try:
+        if path.read_text() == text:
+            return
+    except OSError:
+        pass
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.chmod(0o755)
+    fresh.replace(path)
+
+
+def _link(path: Path, target: str) -> None:
+    if not path.is_symlink():
+        path.symlink_to(target)
