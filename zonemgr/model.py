@@ -295,6 +295,44 @@ class LinkRow:
 
 
 @dataclass(frozen=True)
+class VnicRow:
+    name: str
+    over: str
+    mac: str
+    vlan: int = 0  # 0: none
+
+
+@dataclass(frozen=True)
+class LeftOver:
+    """Something that could not be removed now; the job goes on, and gc or the operator removes it later."""
+
+    what: str
+    why: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} is left: {self.why}"
+
+
+@dataclass(frozen=True)
+class Identity:
+    name: str
+    uid: int
+
+    @property
+    def is_root(self) -> bool:
+        return self.uid == 0
+
+
+@dataclass(frozen=True)
+class BootEnvironment:
+    name: str
+    uuid: str
+    booted: bool  # now
+    next: bool  # after a reboot
+
+
+@dataclass(frozen=True)
 class Publisher:
     """A package publisher with its origins, in order of rank."""
 

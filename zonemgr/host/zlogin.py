@@ -53,6 +53,16 @@ def ask(
     return _believed(host.ask(*words, ok=_ANY, limit=limit, elevated=True), nonce, zone, ok)
 
 
+def change(
+    host: Host, zone: ZoneName, *argv: str, ok: tuple[int, ...] = (0,), limit: float | None = None
+) -> Completed:
+    """A change inside a running zone: one command, run as root; a dry run only reports it."""
+    nonce = new_nonce()
+    words = ("zlogin", "-S", zone, f"{shlex.join(argv)}; {_report(nonce)}")
+    done = host.change(*words, ok=_ANY, limit=limit)
+    return done if host.dry_run else _believed(done, nonce, zone, ok)
+
+
 def run(
     host: Host,
     zone: ZoneName,

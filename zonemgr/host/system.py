@@ -1,0 +1,83 @@
+"""What kind of host this is: global zone, who we are there and what that allows, boot environment, paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from zonemgr.errors import CommandNotFound, ZonemgrError
+from zonemgr.host.door import NOT_ILLUMOS, Host
+from zonemgr.model import BootEnvironment, Identity
+
+# The profile that lets pfexec run a tool with the privilege it needs (facts sheet 6.5); any one of a row
+# will do.
+PROFILES: dict[str, tuple[str, ...]] = {
+    "zoneadm": ("Zone Management",),
+    "zlogin": ("Zone Management",),
+    "zonecfg": ("Zone Security",),
+    "zfs": ("ZFS File System Management",),
+    "dladm": ("Network Link Security", "Network Management"),
+    "pkg": ("Software Installation",),
+}
+# zoneadm also needs the authorisations solaris.zone.*, which only this profile brings.
+ALSO = {"zoneadm": "Zone Security", "zlogin": "Zone Security"}
+EVERYTHING = "Primary Administrator"
+
+
+def in_global_zone(host: Host) -> bool:
+    """Raises CommandNotFound where there is no zonename: not an illumos host."""
+    try:
+        return host.ask("zonename").stdout.strip() == "global"
+    except CommandNotFound as missing:
+        raise CommandNotFound(
+            "this is not an illumos host: it has no zonename", hint=NOT_ILLUMOS
+        ) from missing
+
+
+def identity(host: Host) -> Identity:
+    """Who the door's commands run as, without elevation."""
+    name = host.ask("id", "-u", "-n").stdout.strip()
+    return Identity(name, int(host.ask("id", "-u").stdout))
+
+
+def profiles(host: Host) -> list[str]:
+    """The caller's rights profiles, in order. A user with none at all is told so with exit 1."""
+    found = host.ask("profiles", ok=(0, 1))
+    if found.exit_code and "No profiles" not in found.stderr:
+        raise found.error()
+    return [line.strip() for line in found.stdout.splitlines() if line.strip() and not line.endswith(":")]
+
+
+def missing_profiles(have: Iterable[str], tools: Iterable[str]) -> list[str]:
+    """Which profiles a job with these tools lacks. pfexec itself never complains: it runs without
+    privilege.
+    """
+    owned = set(have)
+    if EVERYTHING in owned:
+        return []
+    wanted = [PROFILES[tool] for tool in tools if tool in PROFILES]
+    wanted += [(ALSO[tool],) for tool in tools if tool in ALSO]
+    lacking = [choice[0] for choice in wanted if not owned.intersection(choice)]
+    return list(dict.fromkeys(lacking))
+
+
+def boot_environments(host: Host) -> list[BootEnvironment]:
+    """All boot environments of the host (facts sheet 4): records `name;uuid;active;mountpoint;…`."""
+    rows = [line.split(";") for line in host.ask("beadm", "list", "-H").stdout.splitlines() if line]
+    return [BootEnvironment(row[0], row[1], "N" in row[2], "R" in row[2]) for row in rows if len(row) > 3]
+
+
+def current_be(host: Host) -> BootEnvironment:
+    """The one that is booted now; its uuid is on the active root dataset of every zone of the ipkg family."""
+    booted = [found for found in boot_environments(host) if found.booted]
+    if len(booted) != 1:
+        raise ZonemgrError("beadm does not tell which boot environment is booted", hint="see: beadm list")
+    return booted[0]
+
+
+def directory_exists(host: Host, path: str) -> bool:
+    """Is there a directory of the global zone, as far as the caller may see?"""
+    return host.ask("test", "-d", path, ok=(0, 1)).exit_code == 0
+
+
+def path_exists(host: Host, path: str) -> bool:
+    return host.ask("test", "-e", path, ok=(0, 1)).exit_code == 0
