@@ -81,7 +81,7 @@ class Host:
     """How the host's commands are run. Limits are seconds; a command that runs into its limit is ended."""
 
     elevate: str = _setting("auto", 'auto: pfexec unless root; "": nothing; or words: sudo.', fault=_no_words)
-    path: str = _setting("", "PATH of commands. Empty: zonemgr's own, then /usr/sbin:/usr/bin:/sbin.")
+    path: str = _setting("/usr/sbin:/usr/bin:/sbin:/bin", "PATH of the commands; not that of the caller.")
     ask_limit: int = _setting(60, "A question, such as zfs list.", least=1)
     change_limit: int = _setting(600, "A change for which no other limit is named below.", least=1)
     install_limit: int = _setting(7200, "zoneadm install, pkg install: thousands of downloads.", least=1)
