@@ -72,13 +72,15 @@ def _groups_of(user: Account, groups: list[Group]) -> tuple[str, ...]:
 def parse_users(text: str) -> list[Account]:
     """`name:x:uid:gid:gecos:home:shell`; an empty shell means /bin/sh."""
     rows = _rows(text, 7, "/etc/passwd")
-    return [Account(row[0], int(row[2]), int(row[3]), row[4], row[5], row[6] or "/bin/sh") for row in rows]
+    return [
+        Account(row[0], _number(row[2]), _number(row[3]), row[4], row[5], row[6] or "/bin/sh") for row in rows
+    ]
 
 
 def parse_groups(text: str) -> list[Group]:
     """`name::gid:user,user`"""
     rows = _rows(text, 4, "/etc/group")
-    return [Group(row[0], int(row[2]), tuple(name for name in row[3].split(",") if name)) for row in rows]
+    return [Group(row[0], _number(row[2]), tuple(name for name in row[3].split(",") if name)) for row in rows]
 
 
 def parse_rights(text: str) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -88,6 +90,14 @@ def parse_rights(text: str) -> dict[str, tuple[tuple[str, str], ...]]:
         pairs = [pair.partition("=") for pair in attributes.split(";") if "=" in pair]
         found[name] = (*found.get(name, ()), *((key.strip(), value) for key, _, value in pairs))
     return found
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise ZonemgrError(
+            f"{text!r} is not the number of a user or group", hint="see /etc/passwd, /etc/group"
+        )
+    return int(text)
 
 
 def _rows(text: str, fields: int, file: str) -> list[list[str]]:

@@ -39,7 +39,17 @@ from zonemgr.host.contract import (
     unfit,
 )
 
-__all__ = ["CallableHost", "CommandLine", "Completed", "Door", "Execute", "Host", "Limits", "LocalHost"]
+__all__ = [
+    "CallableHost",
+    "Chunk",
+    "CommandLine",
+    "Completed",
+    "Door",
+    "Execute",
+    "Host",
+    "Limits",
+    "LocalHost",
+]
 
 STANDARD_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NOT_ILLUMOS = "zonemgr runs on an illumos host; to try it elsewhere, see: zonemgr lab run"

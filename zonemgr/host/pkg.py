@@ -60,7 +60,8 @@ def installed(host: Host, image: Image, *patterns: str) -> list[PackageRow]:
     found = _ask(host, image, "list", "-H", *patterns, ok=(0, 1))
     if found.exit_code and not re.search(r"[Nn]o packages", found.stderr):
         raise found.error()
-    rows = (re.fullmatch(r"(\S+)(?: \(([^)]*)\))?\s+(\S+)\s+(\S+)", line) for line in _lines(found.stdout))
+    record = re.compile(r"(\S+)(?: \(([^)]*)\))?\s+(\S+)\s+(\S+)")
+    rows = map(record.fullmatch, _lines(found.stdout))
     return [PackageRow(row[1], row[3], row[2] or "", row[4]) for row in rows if row]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterable
 
 from zonemgr.errors import CommandNotFound, ZonemgrError
@@ -72,6 +74,25 @@ def current_be(host: Host) -> BootEnvironment:
     if len(booted) != 1:
         raise ZonemgrError("beadm does not tell which boot environment is booted", hint="see: beadm list")
     return booted[0]
+
+
+def elevation(setting: str) -> tuple[str, ...]:
+    """The words before a change for the setting host.elevate: `auto` is pfexec for all but root."""
+    if setting == "auto":
+        return () if os.geteuid() == 0 else ("pfexec",)
+    return tuple(shlex.split(setting))
+
+
+def read_file(host: Host, path: str, *, elevated: bool = False) -> str | None:
+    """The text of a file of the global zone, None when it does not exist. Never for a path below a zone's
+    root.
+    """
+    found = host.ask("cat", path, ok=(0, 1, 2), elevated=elevated)
+    if found.exit_code == 0:
+        return found.stdout
+    if "No such file" in found.stderr:
+        return None
+    raise found.error()
 
 
 def directory_exists(host: Host, path: str) -> bool:
