@@ -347,3 +347,31 @@ def test_a_record_can_be_shown_as_json(settings: Config) -> None:
     assert shown["state"] == "ok"
     assert shown["zones"] == ["build-1"]
     assert Path(shown["directory"], "record.json").exists()
+
+
+LOOKING_ON = """
+import os, sys
+import json  # while the interpreter's files can still be read
+from zonemgr import config, data, records
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+settings = config.load([], environ={}, options={"state.directory": sys.argv[1], "state.keep_runs": 1})
+for run in records.list_runs(settings):
+    print(run.id, run.state, *run.notes)
+print(records.prune(settings))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_sees_that_there_were_runs_but_neither_reads_nor_removes_them(settings: Config) -> None:
+    ended(settings, FIRST, SECOND)
+    runs = records.runs_directory(settings)
+    for folder in (runs, *runs.parents[:4]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    argv = [sys.executable, "-c", LOOKING_ON, settings.state.directory]
+    shown = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT)
+    assert shown.stdout.splitlines() == [
+        f"{SECOND} unknown only its owner can read it",
+        f"{FIRST} unknown only its owner can read it",
+        "0",
+    ]
+    assert [run.state for run in records.list_runs(settings)] == ["ok", "ok"]

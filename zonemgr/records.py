@@ -58,16 +58,19 @@ class RunRecord:
     notes: tuple[str, ...] = ()
     directory: Path = field(default=Path(), compare=False)
     live: bool = field(default=False, compare=False)
+    hidden: bool = field(default=False, compare=False)  # another user's
 
     @property
     def state(self) -> str:
         """The verdict; or `running`, or `cut short` when its process is gone without one."""
+        if self.hidden:
+            return "unknown"
         return self.verdict or ("running" if self.live else "cut short")
 
     @property
     def unsettled(self) -> bool:
         """Whether it is under way or has left something for `zonemgr recover`."""
-        return (self.directory / JOURNAL).exists()
+        return _has_journal(self.directory)
 
 
 def new_run_id() -> RunId:
@@ -245,12 +248,19 @@ def prune(config: Config) -> int:
     removed = 0
     for name in _names(config)[keep:] if keep else ():
         directory = runs_directory(config) / name
-        if not (directory / JOURNAL).exists() and not _is_live(directory):
+        if not _has_journal(directory) and not _is_live(directory):
             import shutil
 
             shutil.rmtree(directory, ignore_errors=True)  # what belongs to another user stays
             removed += not directory.exists()
     return removed
+
+
+def _has_journal(directory: Path) -> bool:
+    try:
+        return (directory / JOURNAL).exists()
+    except PermissionError:
+        return False  # another user's; whether it lives is not ours to say either, see _is_live
 
 
 def _names(config: Config) -> list[str]:
@@ -273,7 +283,7 @@ def _read(directory: Path) -> RunRecord:
         listed: dict[str, Any] = {name: tuple(entry.pop(name)) for name in ("argv", "zones", "notes")}
         found = replace(blank, steps=steps, **listed, **entry)
     except PermissionError:
-        return replace(blank, notes=("only its owner can read it",))
+        return replace(blank, hidden=True, notes=("only its owner can read it",))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         found = replace(blank, notes=(f"{_RECORD} is missing or damaged",))
     return replace(found, live=found.verdict is None and _is_live(directory))
@@ -284,7 +294,7 @@ def _write(directory: Path, record: RunRecord, *, durable: bool = False) -> None
     import json
 
     entry = asdict(record)
-    for name in ("id", "directory", "live"):
+    for name in ("id", "directory", "live", "hidden"):
         del entry[name]
     fresh = directory / f"{_RECORD}.new"
     with open(fresh, "w", opener=_private) as file:
