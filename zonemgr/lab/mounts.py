@@ -66,14 +66,15 @@ def _mount(call: Call, found: dict[str, str], given: set[str], operands: list[st
     with changing(call.world) as store:
         job = Job(call, store)
         try:
-            _manual_mount(job, *operands, opts, overlay="O" in given)
+            _manual_mount(job, operands, opts, overlay="O" in given)
         except Refused as reason:
             return job.report(reason)
     return 0
 
 
-def _manual_mount(job: Job, dataset: str, path: str, opts: str, *, overlay: bool) -> None:
+def _manual_mount(job: Job, operands: list[str], opts: str, *, overlay: bool) -> None:
     """A legacy mount. Like the kernel it does not mind a directory that is not empty, as zfs itself would."""
+    dataset, path = operands
     where = mounting.place(job, os.path.join(job.call.cwd, path))
     if not where.exists():
         raise Refused(f"mount: {path}: No such file or directory")

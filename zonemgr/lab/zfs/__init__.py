@@ -40,10 +40,12 @@ _COMMANDS: dict[str, tuple[str, str, bool]] = {
     "holds": ("holding", "holds", False),
     "mount": ("mountcmd", "mount", True),
     "unmount": ("mountcmd", "unmount", True),
+    "send": ("stream", "send", False),
+    "receive": ("stream", "receive", True),
 }
 _NOT_EMULATED = (
     *("allow", "unallow", "diff", "upgrade", "userspace", "groupspace", "projectspace", "project", "share"),
-    *("unshare", "remap", "program", "load-key", "unload-key", "change-key", "send", "receive"),
+    *("unshare", "remap", "program", "load-key", "unload-key", "change-key"),
 )
 
 
@@ -95,7 +97,7 @@ def _usage(call: Call, problem: str, name: str | None) -> int:
     return 2
 
 
-# -- for the other tools ---------------------------------------------------------------------------------------
+# -- for the other tools -------------------------------------------------------------------------------------
 
 
 def mounts(world: World) -> list[tuple[str, str]]:
@@ -140,7 +142,7 @@ def _described(cat: Catalogue, name: str) -> dict[str, object]:
     }
 
 
-# -- the first day ---------------------------------------------------------------------------------------------
+# -- the first day -------------------------------------------------------------------------------------------
 
 BE_UUID = "org.opensolaris.libbe:uuid"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,7 +32,7 @@ SCHEMA += [
 ]
 CURSOR = "zfs.txg"  # fact: the last transaction group
 _COLUMNS = "id, name, type, txg, created, guid, origin, defer, refer"
-_MANY = 500  # names in one query
+_MOUNT = "ds, path, opts, at, pinned"
 
 
 @dataclass(slots=True)
@@ -160,7 +161,7 @@ class Catalogue:
         for row in self.db.execute(f"select {_COLUMNS} from zfs_datasets where {where}", given):
             ds = self._named.get(row[1])
             if ds is None:
-                ds = self._named[row[1]] = Ds(*row[:7], bool(row[7]), row[8])
+                ds = self._named[row[1]] = _dataset(row)
             found.append(ds)
         return found
 
@@ -232,8 +233,7 @@ class Catalogue:
 
     def mounts(self) -> list[Mount]:
         """In the order they were made."""
-        rows = self.db.execute("select ds, path, opts, at, pinned from zfs_mounts order by seq")
-        return [Mount(ds, path, opts, at, bool(pinned)) for ds, path, opts, at, pinned in rows]
+        return [_mount(row) for row in self.db.execute(f"select {_MOUNT} from zfs_mounts order by seq")]
 
     def bulk_mounts(self) -> None:
         self._mounts = {mount.ds: mount for mount in self.mounts()}
@@ -247,18 +247,15 @@ class Catalogue:
         return self._one_mount("path = ?", path)
 
     def _one_mount(self, where: str, given: object) -> Mount | None:
-        query = f"select ds, path, opts, at, pinned from zfs_mounts where {where}"
-        row = self.db.execute(query, (given,)).fetchone()
-        return None if row is None else Mount(*row[:4], bool(row[4]))
+        row = self.db.execute(f"select {_MOUNT} from zfs_mounts where {where}", (given,)).fetchone()
+        return None if row is None else _mount(row)
 
     def mounts_below(self, path: str) -> list[Mount]:
         """What is mounted strictly below a path, deepest last."""
         low = path.rstrip("/") + "/"
-        query = (
-            "select ds, path, opts, at, pinned from zfs_mounts where path >= ? and path < ? and path != '/'"
-        )
-        rows = self.db.execute(query, (low, low[:-1] + "0"))
-        return sorted((Mount(*row[:4], bool(row[4])) for row in rows), key=lambda mount: mount.path)
+        where = "path >= ? and path < ? and path != '/' order by path"
+        rows = self.db.execute(f"select {_MOUNT} from zfs_mounts where {where}", (low, low[:-1] + "0"))
+        return [_mount(row) for row in rows]
 
     def mount_holding(self, path: str) -> Mount | None:
         """The mounted file system a path lies in."""
@@ -359,6 +356,16 @@ class Catalogue:
         for ds in many:
             if self.get(ds.name) is ds:
                 yield ds
+
+
+def _dataset(row: sqlite3.Row) -> Ds:
+    ds, name, type_, txg, created, guid, origin, defer, refer = row
+    return Ds(ds, name, type_, txg, created, guid, origin, bool(defer), refer)
+
+
+def _mount(row: sqlite3.Row) -> Mount:
+    ds, path, opts, at, pinned = row
+    return Mount(ds, path, opts, at, bool(pinned))
 
 
 def _pack(value: str | None) -> str | bytes | None:

@@ -66,10 +66,10 @@ def set_list(job: Job, ds: Ds, pairs: Pairs) -> bool:
             return False
         lists.append(changes)
     job.need_privilege(doing)
-    done = _store(job, ds, ready, doing)
-    if done:
-        done = all([changes.postfix() for changes in lists])
-    return done
+    if not _store(job, ds, ready, doing):
+        return False
+    mounted = [changes.postfix() for changes in lists]  # every one, even when one before it has failed
+    return all(mounted)
 
 
 def _change_list(job: Job, ds: Ds, prop: str, value: str) -> ChangeList | None:
@@ -86,10 +86,9 @@ def _reservations(job: Job, ds: Ds, ready: Pairs) -> None:
     if ds.type != "volume":
         return
     size = int(ready["volsize"]) if "volsize" in ready else None
-    before = job.cat.number(ds, "refreservation")
-    if ready.get("refreservation") == str(NONE_LIMIT) or (
-        size is not None and "refreservation" not in ready and before == make.full_reservation(job, ds)
-    ):
+    auto = ready.get("refreservation") == str(NONE_LIMIT)
+    whole = job.cat.number(ds, "refreservation") == make.full_reservation(job, ds)
+    if auto or (size is not None and "refreservation" not in ready and whole):
         ready["refreservation"] = str(make.full_reservation(job, ds, size))
 
 
@@ -253,7 +252,7 @@ def _rename(job: Job, ds: Ds, target: str, *, force: bool) -> int:
         job.err(f"{doing}: {reason}")
         changes.postfix()
         return 1
-    changes.renamed(ds.name, target)
+    changes.renamed(target)
     return 0 if changes.postfix(remove=False) else 1
 
 

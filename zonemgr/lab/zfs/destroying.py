@@ -164,7 +164,8 @@ def _destroy_tree(run: _Destroy, ds: Ds) -> int:
 
 def _check_dependents(job: Job, ds: Ds, *, recursive: bool) -> bool:
     """Tell what stands in the way: what is below without -r, what was cloned elsewhere without -R."""
-    inside, clones = [], []
+    inside: list[str] = []
+    clones: list[str] = []
     for each in dependents(job.cat, ds):
         below = each.name.startswith((ds.name + "/", ds.name + "@"))
         (inside if below else clones).append(each.name)

@@ -7,6 +7,7 @@ from zonemgr.lab.zfs.catalogue import Ds, file_system
 from zonemgr.lab.zfs.job import Job
 from zonemgr.lab.zfs.names import DATASET, FS, SNAP, VOL
 from zonemgr.lab.zfs.proplist import Pairs
+from zonemgr.lab.zfs.store import copy
 from zonemgr.lab.zfs.text import BadNumber, Refused, Usage, flags, options, parse_number
 
 _QUOTAS = ("quota", "refquota", "reservation", "refreservation")
@@ -238,10 +239,7 @@ def _like_origin(job: Job, made: Ds, head: Ds, snapshot: Ds) -> None:
         if name in job.cat.props(head) and name not in job.cat.props(made):
             job.cat.set_local(made, name, job.cat.native(head, name).text)
     if head.type == "filesystem":
-        job_store = job.store
-        from zonemgr.lab.zfs.store import copy
-
-        copy(job_store.snap(snapshot.id), job_store.made(job_store.fs(made.id)), frozenset())
+        copy(job.store.snap(snapshot.id), job.store.made(job.store.fs(made.id)), frozenset())
 
 
 # -- snapshot ----------------------------------------------------------------------------------------------
@@ -300,8 +298,6 @@ def _take(job: Job, wanted: list[str], pairs: Pairs) -> None:
 
 
 def take_snapshot(job: Job, name: str, ready: Pairs) -> Ds:
-    from zonemgr.lab.zfs.store import copy
-
     head = job.cat.get(names.file_system_of(name))
     assert head is not None
     snap = job.cat.add(name, "snapshot", refer=space.EMPTY)

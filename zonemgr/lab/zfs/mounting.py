@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from zonemgr.lab.zfs import busy, props
+from zonemgr.lab.zfs import busy
 from zonemgr.lab.zfs.catalogue import Catalogue, Ds, Mount, Value
 from zonemgr.lab.zfs.job import Job
 from zonemgr.lab.zfs.names import VOL
@@ -251,7 +251,7 @@ class ChangeList:
             self.postfix()
         return not failed
 
-    def renamed(self, old: str, new: str) -> None:
+    def renamed(self, new: str) -> None:
         """The rename has happened: directories at the old places go. Clones elsewhere have kept their name."""
         for node in self.nodes:
             if node.ds.name == new or node.ds.name.startswith(new + "/"):
@@ -317,10 +317,3 @@ def content(cat: Catalogue, store: Store, ds: Ds) -> tuple[Path, frozenset[Path]
     host = store.world.host
     holes = frozenset(host / below.path.lstrip("/") for below in cat.mounts_below(mounted.path))
     return host / mounted.path.lstrip("/"), holes
-
-
-def has_content(ds: Ds) -> bool:
-    return ds.type == "filesystem"
-
-
-assert set(props.TABLE) >= TEMPORARY

@@ -164,7 +164,7 @@ def every_column(reader: Reader, datasets: list[Ds]) -> list[Column]:
     return [*props.VISIBLE, *sorted(users)]
 
 
-def _least_width(column: Column, *, literal: bool) -> int:
+def _least_width(column: Column) -> int:
     """The width a column has before its values are seen."""
     if isinstance(column, str):
         return len(column)
@@ -240,8 +240,7 @@ def _print_list(
         return
     widths = []
     for at, column in enumerate(wanted):
-        least = _least_width(column, literal=literal)
-        # a dash for "no value" is printed but does not count: zfs measures values only
+        least = _least_width(column)
         widths.append(
             least if _fixed(column, literal=literal) else max([least, *(len(row[at]) for row in rows)])
         )
@@ -393,7 +392,7 @@ def _print_get_table(
     for column in wanted:
         name = column if isinstance(column, str) else column.name
         widths["property"] = max(widths["property"], len(name))
-        widths["value"] = max(widths["value"], _least_width(column, literal=reader.literal))
+        widths["value"] = max(widths["value"], _least_width(column))
         if not _fixed(column, literal=reader.literal):
             cells = (len(row["value"]) for row in rows if row["property"] == name)
             widths["value"] = max([widths["value"], *cells])

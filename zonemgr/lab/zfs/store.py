@@ -139,7 +139,9 @@ class Store:
     def __init__(self, world: World, journal: Path | None = None) -> None:
         self.world, self.root = world, world.store
         self._journal = journal
+        self._number = 0  # this command's
         self._purge: list[Path] = []
+        self._rolls = 0
 
     # -- where things are ----------------------------------------------------------------------------------
 
@@ -206,12 +208,13 @@ class Store:
 
     def replace(self, ds: int, top: Path, source: Path) -> None:
         """Put a copy of `source` in place of what is in `top`; the directory `top` itself stays."""
-        fresh, old = self.root / "roll" / f"{ds}.new", self.root / "roll" / f"{ds}.old"
+        self._rolls += 1
+        place = self.root / "roll" / f"{self._number}-{self._rolls}"
+        fresh, old, marker = _roll_places(place)
         copy(source, self.made(fresh), frozenset())
         self.made(old).mkdir()
-        self.note(do="roll", ds=ds, path=str(top))
+        self.note(do="roll", place=str(place), path=str(top))
         _move_entries(top, old)
-        marker = self.root / "roll" / f"{ds}.in"
         marker.mkdir()  # from here on what is in `top` is new
         _move_entries(fresh, top)
         _copy_look(source, top)
@@ -221,6 +224,11 @@ class Store:
     def finish(self) -> None:
         for path in self._purge:
             remove(path)
+
+
+def _roll_places(place: Path) -> tuple[Path, Path, Path]:
+    """Where the new content waits, where the old goes, and the mark between the two halves."""
+    return place.with_suffix(".new"), place.with_suffix(".old"), place.with_suffix(".in")
 
 
 def _move_entries(source: Path, target: Path) -> None:
@@ -239,7 +247,7 @@ def changing(world: World) -> Iterator[Store]:
         number = int(world.get(COUNTER, "0")) + 1
         journal = world.store / "journal" / f"{number}.{os.getpid()}"
         journal.touch()
-        store._journal = journal
+        store._journal, store._number = journal, number
         try:
             yield store
         except BaseException:
@@ -338,8 +346,8 @@ def _undo_detach(store: Store, line: Line) -> None:
 
 
 def _undo_roll(store: Store, line: Line) -> None:
-    top, roll = Path(line["path"]), store.root / "roll"
-    fresh, old, marker = (roll / f"{line['ds']}.{part}" for part in ("new", "old", "in"))
+    top = Path(line["path"])
+    fresh, old, marker = _roll_places(Path(line["place"]))
     if marker.exists():
         _move_entries(top, fresh)
         marker.rmdir()

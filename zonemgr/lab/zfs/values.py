@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from zonemgr.lab.zfs import mounting, props
 from zonemgr.lab.zfs.catalogue import Catalogue, Ds, Value, file_system
+from zonemgr.lab.zfs.names import SNAP, VOL
 from zonemgr.lab.zfs.space import Space
 from zonemgr.lab.zfs.text import NONE_LIMIT, nice
 
@@ -40,7 +42,7 @@ class Reader:
 
     def _fits_head(self, ds: Ds, prop: props.Property) -> bool:
         """A snapshot of a volume has no file system's properties."""
-        if ds.type != "snapshot" or prop.types & props.VOL or prop.types == props.SNAP:
+        if ds.type != "snapshot" or prop.types & VOL or prop.types == SNAP:
             return True
         return file_system(self.cat, ds).type == "filesystem"
 
@@ -116,7 +118,7 @@ class Reader:
         return self.size(self.space.available(ds))
 
 
-_COMPUTED = {
+_COMPUTED: dict[str, Callable[[Reader, Ds], str | None]] = {
     "type": lambda reader, ds: ds.type,
     "name": lambda reader, ds: ds.name,
     "creation": Reader.creation,
