@@ -1,0 +1,30 @@
+"""Options as getopt(3C) and getopt_long(3C) of illumos read them."""
+
+from __future__ import annotations
+
+import getopt
+from collections.abc import Mapping, Sequence
+
+
+class BadOption(Exception):
+    """An option that is unknown, or (`missing`) lacks its value."""
+
+    def __init__(self, letter: str, *, missing: bool) -> None:
+        super().__init__(letter)
+        self.letter, self.missing = letter, missing
+
+
+def parse(
+    words: Sequence[str], letters: str, long: Mapping[str, str] | None = None
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Options as (letter, value), and operands; with long names it is getopt_long, which takes any order."""
+    names = dict(long or {})
+    spelled = [name + ("=" if f"{letter}:" in letters else "") for name, letter in names.items()]
+    read = getopt.gnu_getopt if long is not None else getopt.getopt
+    try:
+        found, rest = read(list(words), letters, spelled)
+    except getopt.GetoptError as trouble:
+        raise BadOption(trouble.opt[:1], missing="requires argument" in trouble.msg) from None
+    return [
+        (names.get(name[2:], name[1:]) if name.startswith("--") else name[1:], v) for name, v in found
+    ], rest
