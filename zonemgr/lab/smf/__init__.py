@@ -1,0 +1,114 @@
+"""SMF: svcs, svcadm, svccfg, and what zoneadm and the brands do to a zone's repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zonemgr.lab.world import FIRST_DAY, HOST_BOOT, World
+
+if TYPE_CHECKING:
+    from zonemgr.lab.call import Call
+    from zonemgr.lab.place import Place
+
+
+def svcs(call: Call) -> int:
+    from zonemgr.lab.smf import listing as command
+
+    return command.svcs(call)
+
+
+def svcadm(call: Call) -> int:
+    from zonemgr.lab.smf import administering as command
+
+    return command.svcadm(call)
+
+
+def svccfg(call: Call) -> int:
+    from zonemgr.lab.smf import configuring as command
+
+    return command.svccfg(call)
+
+
+# -- for zoneadm and the brands ------------------------------------------------------------------------
+
+
+def seed(root: Path, world: World, imported: bool = False) -> None:
+    """Put a fresh repository into a root, as an installation does; `imported` when it was booted before."""
+    from zonemgr.lab.smf import repository, services
+
+    fresh = repository.Repository(imported=imported)
+    if not world.omnios:
+        fresh.of(services.SYSDING).properties["config/finished"] = ["boolean", "false"]
+    repository.save(root, fresh)
+
+
+def set_property(root: Path, fmri: str, prop: str, value: str, *, type: str = "") -> None:
+    """Set one property offline, as `SVCCFG_REPOSITORY=... svccfg` does; no repository, no effect."""
+    from zonemgr.lab.smf import repository
+
+    found = repository.load(root)
+    if found is None:
+        return
+    old = found.of(fmri).properties.get(prop, [type or "astring"])
+    found.of(fmri).properties[prop] = [type or old[0], value]
+    repository.save(root, found)
+
+
+def settle(where: Place) -> bool:
+    """Let happen in a running zone what has happened by now; True when the zone asks to be rebooted."""
+    from zonemgr.lab import place
+    from zonemgr.lab.smf import repository, settling
+
+    with place.locked(where.root, "etc/svc"):
+        found = repository.at(where)
+        settling.settle(where, found)
+        repository.keep(where, found)
+    return found.reboot
+
+
+def settle_zone(world: World, name: str) -> bool:
+    """The same for a zone by name; False when it does not run."""
+    from zonemgr.lab import place
+
+    where = place.of_zone(world, name)
+    return where is not None and settle(where)
+
+
+def halted(world: World, name: str) -> None:
+    """To be called before a zone goes down: what happened so far stays, what belongs to this boot goes."""
+    from zonemgr.lab import place
+    from zonemgr.lab.smf import repository, settling
+
+    where = place.of_zone(world, name)
+    if where is None or repository.load(where.root) is None:
+        return
+    found = repository.at(where)
+    settling.settle(where, found)
+    found.begin(where.booted)
+    repository.keep(where, found)
+
+
+def state(where: Place, fmri: str) -> str:
+    """One service's state at a place: online, offline, disabled, maintenance, ...; or absent."""
+    from zonemgr.lab.smf import repository
+    from zonemgr.lab.smf.states import Machine
+
+    machine = Machine(where, repository.at(where))
+    return machine.state(fmri).name if fmri in machine.services() else "absent"
+
+
+def _first_day(world: World) -> None:
+    from zonemgr.lab.smf import repository
+
+    repository.save(world.host, repository.Repository(imported=True))
+    world.put("host.booted", repr(world.now() - 3600))
+
+
+def _host_boot(world: World) -> None:
+    world.put("host.booted", repr(world.now()))
+
+
+FIRST_DAY.append(_first_day)
+HOST_BOOT.append(_host_boot)
+__all__ = ["halted", "seed", "set_property", "settle", "settle_zone", "state", "svcadm", "svccfg", "svcs"]

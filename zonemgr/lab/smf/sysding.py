@@ -1,0 +1,169 @@
+"""sysding, OpenIndiana's first-boot configuration (facts sheet 10): what /etc/sysding.conf does to a zone.
+
+The real one runs any ksh code. Here the lines that are plain calls of its functions are carried out; anything
+else is written to the log as not emulated, and not done.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from zonemgr.lab import place
+from zonemgr.lab.place import Place
+
+CONF = "etc/sysding.conf"
+LOG = "var/log/sysding.log"
+SHADOW_MODE = 0o400
+
+
+class Sysding:
+    """One run over the files of a root."""
+
+    def __init__(self, where: Place) -> None:
+        self.where = where
+        self.wants_reboot = False
+        self.lines: list[str] = []
+        self.functions: dict[str, Callable[[list[str]], None]] = {
+            "setup_timezone": self.timezone,
+            "setup_locale": self.locale,
+            "setup_user_account": self.account,
+            "setup_user_password": self.password,
+            "setup_interface": self.interface,
+            "setup_route": self.route,
+            "setup_ns_dns": self.dns,
+        }
+
+    def run(self) -> None:
+        text = place.read(self.where.root, CONF)
+        for line in (text or "").splitlines():
+            self._line(line.strip())
+        self._root_password()
+        if text is not None:
+            place.inside(self.where.root, CONF).chmod(0o400)
+        place.inside(self.where.root, "etc/.UNCONFIGURED").unlink(missing_ok=True)
+        self.log("System configuration finished" + (", rebooting" if self.wants_reboot else ""))
+        self._write_log()
+
+    def log(self, text: str) -> None:
+        self.lines.append(text)
+
+    def _line(self, line: str) -> None:
+        if not line or line.startswith("#"):
+            return None
+        words = _plain_words(line)
+        function = self.functions.get(words[0]) if words else None
+        if words is None or function is None:
+            return self.log(f"lab: not emulated: {line}")
+        try:
+            function(words[1:])
+        except (IndexError, ValueError, OSError) as trouble:
+            self.log(f"{words[0]}: {trouble}")
+        return None
+
+    # -- the functions ---------------------------------------------------------------------------------
+
+    def timezone(self, words: list[str]) -> None:
+        zone = words[0]
+        if not (Path("/usr/share/zoneinfo") / zone).is_file():
+            self.log(f"log_error: not found [timezone {zone} is unknown, using UTC]")
+            zone = "UTC"
+        self._default_init("TZ", zone)
+
+    def locale(self, words: list[str]) -> None:
+        self.log(f"Warning: locale {words[0]} is not installed")  # its check never works
+        self._default_init("LANG", words[0])
+
+    def _default_init(self, name: str, value: str) -> None:
+        old = (self._read("etc/default/init") or "").splitlines()
+        kept = [line for line in old if not line.startswith(f"{name}=")]
+        self._write("etc/default/init", [*kept, f"{name}={value}"])
+        self.log(f"{name} set to {value}")
+        self.wants_reboot = True
+
+    def account(self, words: list[str]) -> None:
+        name, uid, gid, gecos, home, shell = words[:6]
+        self._append("etc/passwd", f"{name}:x:{uid}:{gid}:{gecos}:{home}:{shell}")
+        self._append("etc/shadow", f"{name}:NP:::::::", SHADOW_MODE)
+        self.log(f"added user {name}")
+
+    def password(self, words: list[str]) -> None:
+        """As ed(1) would: `s,^NAME:[^:.]*:,NAME:HASH:,`."""
+        name, crypted = words[0], words[1]
+        lines = (self._read("etc/shadow") or "").splitlines()
+        pattern = re.compile(rf"^{re.escape(name)}:[^:.]*:")
+        if "," in crypted or not any(pattern.match(line) for line in lines):
+            return self.log(f"password of {name} not set: ?")
+        changed = [pattern.sub(lambda _: f"{name}:{crypted}:", line, count=1) for line in lines]
+        self._write("etc/shadow", changed, SHADOW_MODE)
+        return self.log(f"password of {name} set")
+
+    def interface(self, words: list[str]) -> None:
+        nic, name, address = words[:3]
+        links = [link.name for link in self.where.links]
+        nic = links[0] if nic == "PRIMARY" and links else nic
+        self._address(f"{nic}/{name}link" if ":" in address else "", "addrconf", "")
+        self._address(f"{nic}/{name}", "dhcp" if address == "dhcp" else "static", address)
+
+    def _address(self, name: str, kind: str, text: str) -> None:
+        from zonemgr.lab import ipconf
+
+        if not name:
+            return
+        try:
+            address = ipconf.parse_address(text) if kind == "static" else ""
+            ipconf.create_address(self.where, ipconf.Address(name, kind, address), self.where.links)
+            self.log(f"interface {name} {text or kind}")
+        except ipconf.Trouble as trouble:
+            self.log(f"ipadm: Could not create address: {trouble}")
+
+    def route(self, words: list[str]) -> None:
+        target, gateway = words[:2]
+        self._append("etc/inet/static_routes-DefaultFixed", f"{target} {gateway}")
+        self.log(f"route to {target} by {gateway}")
+
+    def dns(self, words: list[str]) -> None:
+        domain, search, servers = words[0], words[1], words[2]
+        lines = [f"domain {domain}", f"search {search}", *(f"nameserver {each}" for each in servers.split())]
+        self._write("etc/resolv.conf", lines)
+        switch = self._read("etc/nsswitch.dns")
+        if switch is None:
+            return self.log("cp: cannot access /etc/nsswitch.dns")
+        place.write(self.where.root, "etc/nsswitch.conf", switch)
+        return self.log(f"DNS set up for {domain}")
+
+    # -- files -----------------------------------------------------------------------------------------
+
+    def _root_password(self) -> None:
+        lines = (self._read("etc/shadow") or "").splitlines()
+        changed = [re.sub(r"^root::", "root:NP:", line) for line in lines]
+        if changed != lines:
+            self._write("etc/shadow", changed, SHADOW_MODE)
+
+    def _read(self, name: str) -> str | None:
+        return place.read(self.where.root, name)
+
+    def _write(self, name: str, lines: list[str], mode: int = 0o644) -> None:
+        place.write(self.where.root, name, "".join(f"{line}\n" for line in lines), mode)
+
+    def _append(self, name: str, line: str, mode: int = 0o644) -> None:
+        self._write(name, [*(self._read(name) or "").splitlines(), line], mode)
+
+    def _write_log(self) -> None:
+        stamp = time.strftime("%b %e %H:%M:%S", time.localtime(self.where.now))
+        old = (self._read(LOG) or "").splitlines()
+        self._write(LOG, old + [f"[ {stamp} {line} ]" for line in self.lines])
+
+
+def _plain_words(line: str) -> list[str] | None:
+    """The words of a simple command; None when the line needs a shell to be understood."""
+    bare = re.sub(r"'[^']*'", "", line)
+    if re.search(r"[$`;|&<>(){}\\*?]", re.sub(r'"[^"$`\\]*"', "", bare)):
+        return None
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:
+        return None
