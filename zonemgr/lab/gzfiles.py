@@ -1,0 +1,156 @@
+"""The files of the global zone on a lab's first day: accounts, rights, names (facts sheet 6.5, 10.3, 11).
+
+Three people call: root; builder, whose profiles are what a build user needs; jim, who has none.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from zonemgr.lab import zoneroot
+from zonemgr.lab.world import FIRST_DAY, World
+
+# crypt(3) strings of passwords nobody needs here: nothing in a lab asks for one.
+ROOT_HASH = "$5$qT2hC9yB$0pVn8T2k3mWJ5p0b7Qw5rGm1uEo7xI2cVf1lYd9s3S6"
+BUILDER_HASH = (
+    "$6$b8kX2nQe$fG4.hY7Lw9tP0sR2vZ3xC5dB6nM1jK8qA4eW7uI0oT5yH2gF9lS3rD6cV1bN4mX8zQ7kJ2wE5tY0uP3iO6aL91"
+)
+JIM_HASH = (
+    "$6$m3jV7pTs$kL2.aQ8Rz1xW4nB9cF6vH0yT5gD3sJ7eP1oM8uC4bK6iN2fX9wZ5rG0tY3hV7lQ1jS8dE4pA6kU2mO5nB0cI3xR7"
+)
+
+# uid, gid, comment, home, shell, field in shadow
+PEOPLE = {
+    "builder": (101, 10, "Build user", "/export/home/builder", "/bin/sh", BUILDER_HASH),
+    "jim": (102, 10, "Jim", "/export/home/jim", "/bin/sh", JIM_HASH),
+}
+GROUPS = {"build": (100, "builder")}
+BUILDER = (
+    "builder::::type=normal;auths=solaris.smf.manage,solaris.smf.modify;"
+    "profiles=Zone Management,Zone Security,ZFS File System Management,Network Link Security,Software Installation\n"
+)
+USER_ATTR = (
+    "root::::auths=solaris.*,solaris.grant;profiles=All;audit_flags=lo\\:no;lock_after_retries=no\n"
+    "adm::::profiles=Log Management\n"
+    "dladm::::auths=solaris.smf.manage.wpa,solaris.smf.modify\n"
+    f"{BUILDER}jim::::type=normal\n"
+)
+PROF_ATTR = """\
+All:::Any command, as oneself:
+Basic Solaris User:::What everybody has:auths=solaris.profmgr.read,solaris.mail.mailq;profiles=All
+File System Management:::Mount and share file systems:auths=solaris.smf.manage.autofs
+Log Management:::Manage log files:
+Network Link Security:::Security of data links:auths=solaris.network.link.security
+Network Management:::Configure network interfaces:auths=solaris.network.interface.config
+Operator:::Simple tasks:profiles=All
+Primary Administrator:::Everything:auths=solaris.*,solaris.grant
+Service Management:::Manage services:auths=solaris.smf.manage,solaris.smf.modify
+Software Installation:::Install software:profiles=ZFS File System Management
+Stop:::The last profile looked at:
+System Administrator:::Most that is no matter of security:profiles=File System Management,Network Management,\
+Software Installation,User Management,All
+User Management:::Manage users and groups:auths=solaris.profmgr.read
+ZFS File System Management:::Make and manage ZFS file systems:
+ZFS Storage Management:::Make and manage ZFS pools:
+Zone Management:::Run zones:
+Zone Security:::Configure zones:auths=solaris.zone.*,solaris.zone.grant
+"""
+EXEC_ATTR = """\
+All:suser:cmd:::*:
+File System Management:solaris:cmd:::/sbin/mount:privs=sys_mount
+File System Management:solaris:cmd:::/sbin/umount:privs=sys_mount
+Network Link Security:solaris:cmd:::/sbin/dladm:euid=dladm;egid=sys;privs=sys_dl_config,net_rawaccess,proc_audit
+Network Management:solaris:cmd:::/sbin/dladm:euid=dladm;egid=netadm;privs=sys_dl_config,net_rawaccess,proc_audit
+Network Management:solaris:cmd:::/sbin/ipadm:euid=netadm;egid=netadm;privs=sys_ip_config,net_rawaccess
+Primary Administrator:solaris:cmd:::*:uid=0;gid=0
+Software Installation:solaris:cmd:::/usr/bin/pkg:uid=0
+Software Installation:suser:cmd:::/sbin/beadm:uid=0;gid=bin
+User Management:solaris:cmd:::/usr/sbin/useradd:uid=0
+User Management:solaris:cmd:::/usr/sbin/userdel:uid=0
+User Management:solaris:cmd:::/usr/sbin/usermod:uid=0
+ZFS File System Management:solaris:cmd:::/sbin/zfs:euid=0
+ZFS Storage Management:solaris:cmd:::/sbin/zpool:uid=0
+Zone Management:solaris:cmd:::/usr/sbin/zlogin:euid=0
+Zone Management:solaris:cmd:::/usr/sbin/zoneadm:euid=0
+Zone Security:solaris:cmd:::/usr/sbin/zonecfg:uid=0
+"""
+AUTH_ATTR = """\
+solaris.:::All Solaris Authorizations::
+solaris.grant:::Grant All Solaris Authorizations::
+solaris.network.interface.config:::Network Interface Configuration::
+solaris.network.link.security:::Link Security::
+solaris.smf.manage:::Manage All SMF Service States::
+solaris.smf.modify:::Modify All SMF Service Properties::
+solaris.zone.:::Zone Management::
+solaris.zone.clonefrom:::Clone another Zone::
+solaris.zone.grant:::Grant Zone Authorizations::
+solaris.zone.login:::Zone Login::
+solaris.zone.manage:::Zone Deployment::
+"""
+POLICY = (
+    "AUTHS_GRANTED=solaris.device.cdrw\nPROFS_GRANTED=Basic Solaris User\nCONSOLE_USER=Console User\n"
+    "CRYPT_ALGORITHMS_ALLOW=1,2a,md5,5,6\nCRYPT_DEFAULT=6\n"
+)
+
+
+def texts(world: World) -> dict[str, tuple[int, str]]:
+    """Path below the root, mode and content of every file."""
+    name = "omnios" if world.omnios else "openindiana"
+    common = ("auto_home", "auto_master", "default/init", "default/login", "default/passwd", "default/su",
+              "inet/netmasks", "ipadm/ipadm.conf", "dladm/datalink.conf", "nsswitch.dns", "nsswitch.files")  # fmt: skip
+    return {
+        **{f"etc/{each}": zoneroot.FILES[f"etc/{each}"] for each in common},
+        "etc/passwd": (0o644, _passwd()),
+        "etc/shadow": (0o400, _shadow()),
+        "etc/group": (0o644, _group()),
+        "etc/user_attr": (0o644, USER_ATTR),
+        "etc/security/prof_attr": (0o644, PROF_ATTR),
+        "etc/security/exec_attr": (0o644, EXEC_ATTR),
+        "etc/security/auth_attr": (0o644, AUTH_ATTR),
+        "etc/security/policy.conf": (0o644, POLICY),
+        "etc/nsswitch.conf": zoneroot.FILES["etc/nsswitch.dns"],
+        "etc/nodename": (0o644, f"{name}\n"),
+        "etc/inet/hosts": (0o644, f"::1\t\tlocalhost\n127.0.0.1\tlocalhost {name} {name}.local loghost\n"),
+        "etc/release": (0o644, zoneroot.RELEASE[world.flavour]),
+    }
+
+
+def _passwd() -> str:
+    users = {**zoneroot.USERS, **PEOPLE}
+    return "".join(f"{name}:x:{u[0]}:{u[1]}:{u[2]}:{u[3]}:{u[4]}\n" for name, u in users.items())
+
+
+def _shadow() -> str:
+    fields = {name: user[5] for name, user in {**zoneroot.USERS, **PEOPLE}.items()} | {"root": ROOT_HASH}
+    return "".join(f"{name}:{word}:{'' if name == 'root' else 6445}::::::\n" for name, word in fields.items())
+
+
+def _group() -> str:
+    groups = {**zoneroot.GROUPS, **GROUPS}
+    return "".join(f"{name}::{gid}:{users}\n" for name, (gid, users) in groups.items())
+
+
+def _first_day(world: World) -> None:
+    for name, (mode, text) in texts(world).items():
+        path = world.host / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+    hosts = world.host / "etc/hosts"
+    if not hosts.is_symlink():
+        hosts.symlink_to("inet/hosts")
+    for directory in ("var/adm", "var/log", "var/svc/log", "var/tmp", "mnt"):
+        (world.host / directory).mkdir(parents=True, exist_ok=True)
+    for user in PEOPLE.values():
+        _home(world.host / user[3].lstrip("/"), user[0], user[1])
+
+
+def _home(directory: Path, uid: int, gid: int) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):  # a lab made without root belongs to whoever made it
+        os.chown(directory, uid, gid)
+
+
+FIRST_DAY.append(_first_day)
