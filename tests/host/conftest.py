@@ -7,6 +7,7 @@ running itself is the same code. The running is tested with real programs in tes
 
 from __future__ import annotations
 
+import io
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -41,7 +42,7 @@ class Illumos:
 
         def act(process: Any) -> None:
             out, err, process.returncode = reply(list(process.args))
-            process.stdout, process.stderr = out, err
+            process.stdout, process.stderr = io.BytesIO(out.encode()), io.BytesIO(err.encode())
 
         self._fake.register([*words, self._fake.any()], callback=act, occurrences=99)
 

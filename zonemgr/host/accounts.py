@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from zonemgr.errors import CommandError, NotThere, ZonemgrError
+from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Host
 from zonemgr.model import Account, Group
 
@@ -103,8 +104,8 @@ def _number(text: str) -> int:
 def _rows(text: str, fields: int, file: str) -> list[list[str]]:
     """Records of a colon file. Lines `+…` and `-…` (name services) and comments are not records."""
     rows = []
-    for line in text.splitlines():
-        if not line.strip() or line[0] in "#+-":
+    for line in lines_of(text):
+        if line[0] in "#+-":
             continue
         row = line.split(":", fields - 1)
         if len(row) < fields:

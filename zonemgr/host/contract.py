@@ -151,3 +151,10 @@ def encoded(text: str) -> bytes:
 def decoded(data: bytes) -> str:
     """A program's output as text; bytes that are not UTF-8 become lone surrogates: nothing is lost."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a program's output that are not empty. str.splitlines would also split at U+2028 and
+    others.
+    """
+    return [line for line in text.split("\n") if line.strip()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from zonemgr.errors import AlreadyThere, CommandError, NotThere, UsageError, ZonemgrError
+from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Host
 from zonemgr.model import LeftOver, LinkName, LinkRow, VnicRow
 
@@ -89,7 +90,7 @@ def _explained(failed: CommandError, name: str, over: str) -> Exception:
 
 def parse(text: str, columns: int) -> list[list[str]]:
     """Fields of `-p -o a,b`: joined with `:`; a `:` or backslash inside one has a backslash before it."""
-    rows = [_fields(line) for line in text.splitlines() if line]
+    rows = [_fields(line) for line in lines_of(text)]
     for row in rows:
         if len(row) != columns:
             raise ZonemgrError(f"dladm gave {len(row)} fields instead of {columns}: {':'.join(row)}")

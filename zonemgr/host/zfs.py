@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from zonemgr.errors import CommandError, NotOurs, NotThere, UsageError, ZonemgrError
+from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Completed, Host
 from zonemgr.model import Dataset, DatasetRow, RunId, Snapshot
 
@@ -40,7 +41,7 @@ def list_datasets(
     columns = ",".join(("name", *properties))
     words = ["zfs", "list", "-H", "-p", "-o", columns, "-t", types, *below, *map(str, targets)]
     found = _some_may_be_missing(host.ask(*words, ok=(0, 1)))
-    return [_row(line, properties) for line in found.stdout.splitlines()]
+    return [_row(line, properties) for line in lines_of(found.stdout)]
 
 
 def _row(line: str, properties: Sequence[str]) -> DatasetRow:
@@ -56,7 +57,7 @@ def _row(line: str, properties: Sequence[str]) -> DatasetRow:
 
 def _some_may_be_missing(found: Completed) -> Completed:
     # zfs exits 1 for any run-time failure; only this message means absent, not merely unreadable.
-    if found.exit_code and not all("dataset does not exist" in line for line in _lines(found.stderr)):
+    if found.exit_code and not all("dataset does not exist" in line for line in lines_of(found.stderr)):
         raise found.error(hint(found.stderr))
     if found.exit_code and not found.stderr.strip():
         raise found.error()
@@ -80,7 +81,7 @@ def get_local(host: Host, target: Target, *names: str) -> dict[str, str]:
 def _get(host: Host, target: Target, names: Sequence[str], sources: Sequence[str]) -> dict[str, str]:
     words = ["zfs", "get", "-H", "-p", *sources, "-o", "property,value,source", ",".join(names), str(target)]
     found = _told(lambda: host.ask(*words))
-    rows = [line.split("\t") for line in found.stdout.splitlines()]
+    rows = [line.split("\t") for line in lines_of(found.stdout)]
     return {row[0]: row[1] for row in rows if len(row) == 3 and not (row[1] == "-" and row[2] == "-")}
 
 
@@ -90,7 +91,7 @@ def holds(host: Host, *snapshots: Snapshot) -> dict[str, set[str]]:
         return {}
     found = _told(lambda: host.ask("zfs", "holds", "-H", *map(str, snapshots)))
     tags: dict[str, set[str]] = {}
-    for line in found.stdout.splitlines():
+    for line in lines_of(found.stdout):
         name, tag, *_ = line.split("\t")
         tags.setdefault(name, set()).add(tag)
     return tags
@@ -199,7 +200,7 @@ def _hold(verb: str, done: str, host: Host, snapshots: Sequence[Snapshot], tag: 
     try:
         _change(host, verb, *options, tag, *map(str, snapshots))
     except CommandError as failed:
-        if not all(done in line for line in _lines(failed.stderr)):
+        if not all(done in line for line in lines_of(failed.stderr)):
             raise
 
 
@@ -240,10 +241,6 @@ def _told(run: Callable[[], Completed]) -> Completed:
             raise NotThere(f"there is no dataset {missing[1]}", hint="see: zfs list") from failed
         failed.hint = failed.hint or hint(failed.stderr)
         raise
-
-
-def _lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.strip()]
 
 
 def hint(stderr: str) -> str | None:

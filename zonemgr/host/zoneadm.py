@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from zonemgr.errors import CommandError, NotThere, ZonemgrError
+from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Completed, Host
 from zonemgr.model import ZoneName, ZoneRow, ZoneState
 
@@ -53,7 +54,7 @@ def state(host: Host, zone: str) -> ZoneState:
 
 def parse_list(text: str) -> list[ZoneRow]:
     """Records of `list -p`: seven fields, eight on OmniOS, more one day; `\\:` is a colon in the path."""
-    return [_row(line) for line in text.splitlines() if line]
+    return [_row(line) for line in lines_of(text)]
 
 
 def _row(line: str) -> ZoneRow:
@@ -103,7 +104,7 @@ def clone(
             f"zone {zone} was cloned from {source}, but not reset: {errors[-1].strip()}",
             hint=f"do not use it; remove it with: zoneadm -z {zone} uninstall -F",
         )
-    return [line for line in done.stderr.splitlines() if line.strip()]
+    return lines_of(done.stderr)
 
 
 def boot(host: Host, zone: ZoneName, *arguments: str, limit: float | None = None) -> list[str]:
@@ -114,7 +115,7 @@ def boot(host: Host, zone: ZoneName, *arguments: str, limit: float | None = None
     """
     words = ("--", *arguments) if arguments else ()
     done = _change(host, zone, "boot", *words, limit=limit)
-    return [line for line in done.stderr.splitlines() if line.strip()]
+    return lines_of(done.stderr)
 
 
 def halt(host: Host, zone: ZoneName, *, limit: float | None = None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from zonemgr.errors import UsageError
+from zonemgr.host.contract import lines_of
 from zonemgr.model import Attr, Fs, Net, OtherResource, Rctl, ZoneSettings
 
 RESOURCES = (
@@ -170,8 +171,8 @@ def parse_export(text: str) -> ZoneSettings:
     world: dict[str, str] = {}
     blocks: list[_Block] = []
     current: _Block | None = None
-    for line in text.splitlines():
-        word, _, rest = line.strip().partition(" ")
+    for line in lines_of(text):
+        word, _, rest = line.partition(" ")
         name, _, value = rest.partition("=") if word == "set" else rest.partition(" ")
         if word == "add" and current is None:
             current = _Block(rest)
