@@ -1,0 +1,129 @@
+"""Making zones, running commands in them, destroying them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from zonemgr.cli import options as o
+from zonemgr.cli.runtime import Runtime
+from zonemgr.errors import UsageError
+
+if TYPE_CHECKING:
+    from zonemgr.workflows.execute import Command, Outcome
+
+
+def create_giz(
+    ctx: typer.Context, zone: o.NewZone = "", brand: o.Brand = "", template: o.Template = "",
+    add_packages: o.Packages = "",
+) -> None:  # fmt: skip
+    """Make a golden-image zone: install, boot once, snapshot three times, then serve it.
+
+    The host's publishers are used. Nothing is served before all is done; a failure leaves nothing.
+    """
+    from zonemgr.workflows import golden
+
+    runtime: Runtime = ctx.obj
+    request = golden.GoldenRequest(zone, brand, template, tuple(add_packages.split()))
+    made = golden.create(runtime.site, request)
+    runtime.generated(made.zone)
+    runtime.show({"zone": made.zone, "snapshot": made.snapshot, "run": made.run}, made.zone)
+
+
+def create_diz(
+    ctx: typer.Context, zone: o.NewZone = "", clone: o.Origin = "", snapshot: o.Snap = "", mount_lofs: o.Lofs = "",
+    delegate_dataset: o.Datasets = "", add_vnic: o.Vnics = "", add_vnic_over: o.Over = "", copy_users: o.Users = "",
+    copy_groups: o.Groups = "", elevate_users: o.Elevated = "",
+) -> None:  # fmt: skip
+    """Clone a disposable zone from a golden image, set it up, and leave it running."""
+    from zonemgr.workflows import disposable
+
+    runtime: Runtime = ctx.obj
+    request = disposable.DisposableRequest(
+        clone, zone, snapshot, mount_lofs, delegate_dataset, add_vnic, add_vnic_over, copy_users, copy_groups,
+        elevate_users,
+    )  # fmt: skip
+    made = disposable.create(runtime.site, request)
+    runtime.generated(made.zone)
+    runtime.show({"zone": made.zone, "origin": made.origin, "run": made.run}, made.zone)
+
+
+def exec_diz(
+    ctx: typer.Context, zone: o.NewZone = "", clone: o.Origin = "", snapshot: o.Snap = "", mount_lofs: o.Lofs = "",
+    delegate_dataset: o.Datasets = "", add_vnic: o.Vnics = "", add_vnic_over: o.Over = "", copy_users: o.Users = "",
+    copy_groups: o.Groups = "", elevate_users: o.Elevated = "", exec_cmd: o.Command = "", exec_user: o.ExecUser = "",
+    exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "", exec_timeout: o.Timeout = -1,  # noqa: B006
+) -> None:  # fmt: skip
+    """Clone a zone, run a command in it, then discard or keep the zone by the command's exit status.
+
+    --exec-discard: always (the default) discards the zone whatever happens; onsuccess keeps it when the command
+    fails, so that you can look; onfail keeps it when it succeeds; off keeps it. A kept zone is left running.
+    """
+    from zonemgr.workflows import disposable, execute
+
+    runtime: Runtime = ctx.obj
+    command = _command(runtime, exec_cmd, exec_user, exec_discard, exec_env, exec_cwd, exec_timeout)
+    request = disposable.DisposableRequest(
+        clone, zone, snapshot, mount_lofs, delegate_dataset, add_vnic, add_vnic_over, copy_users, copy_groups,
+        elevate_users,
+    )  # fmt: skip
+    _finish(runtime, execute.in_new_zone(runtime.site, request, command, runtime.generated))
+
+
+def exec(
+    ctx: typer.Context, zone: o.Zone = "", exec_cmd: o.Command = "", exec_user: o.ExecUser = "",
+    exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "", exec_timeout: o.Timeout = -1,  # noqa: B006
+) -> None:  # fmt: skip
+    """Run a command in a zone that exists; it is booted for that if needed, and halted again afterwards.
+
+    --exec-discard: off (the default) keeps what the command did; otherwise the zone is snapshot before, and rolled
+    back after: always, onsuccess, or onfail.
+    """
+    from zonemgr.workflows import execute
+
+    runtime: Runtime = ctx.obj
+    name = runtime.named(zone)
+    command = _command(runtime, exec_cmd, exec_user, exec_discard or "off", exec_env, exec_cwd, exec_timeout)
+    _finish(runtime, execute.in_zone(runtime.site, name, command))
+
+
+def destroy(ctx: typer.Context, zone: o.Zone = "", snapshot: o.Snap = "") -> None:
+    """Stop a zone and remove it, its data, its VNICs and the datasets made for it; or just one snapshot (-s)."""
+    runtime: Runtime = ctx.obj
+    name = runtime.named(zone)
+    if snapshot:
+        from zonemgr.workflows import snaps
+
+        snaps.destroy_snapshot(runtime.site, name, snapshot)
+        runtime.show({"zone": name, "snapshot": snapshot, "destroyed": True})
+        return
+    from zonemgr.workflows import teardown
+
+    teardown.destroy(runtime.site, name)
+    runtime.show({"zone": name, "destroyed": True})
+
+
+def _command(
+    runtime: Runtime, text: str, user: str, discard: str, env: list[str], cwd: str, timeout: float
+) -> Command:
+    from zonemgr.workflows import execute
+
+    settings = runtime.config.exec
+    if not text:
+        raise UsageError("which command is to be run?", hint="--exec-cmd 'COMMAND', or put it behind --")
+    pairs = {}
+    for pair in env:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"{pair!r} is not a variable with a value", hint="--exec-env NAME=VALUE")
+        pairs[name] = value
+    return execute.Command(
+        text, user or settings.user, discard or settings.discard, pairs, cwd,
+        timeout if timeout >= 0 else settings.timeout,
+    )  # fmt: skip
+
+
+def _finish(runtime: Runtime, outcome: Outcome) -> None:
+    runtime.exit_code = outcome.exit_code
+    runtime.show(outcome.as_dict())

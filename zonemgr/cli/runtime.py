@@ -1,0 +1,105 @@
+"""What every command gets: configuration, the host behind its door, the screen; made when first asked for."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zonemgr.cli.show import Screen
+from zonemgr.errors import UsageError
+
+if TYPE_CHECKING:
+    from zonemgr.config import Config
+    from zonemgr.host.contract import CommandLine
+    from zonemgr.host.door import Door
+    from zonemgr.workflows.job import Site
+
+
+@dataclass
+class Runtime:
+    """One call of zonemgr."""
+
+    argv: list[str]
+    config_file: str = ""
+    level: int = 2
+    dry_run: bool = False
+    as_json: bool = False
+    outfile: str = ""
+    action: str = ""
+    exit_code: int = 0
+
+    @cached_property
+    def screen(self) -> Screen:
+        return Screen(self.level)
+
+    @cached_property
+    def config(self) -> Config:
+        from zonemgr import config
+
+        return config.load(explicit=Path(self.config_file) if self.config_file else None, environ=os.environ)
+
+    @cached_property
+    def host(self) -> Door:
+        from zonemgr.host.contract import Limits
+        from zonemgr.host.door import LocalHost
+
+        settings = self.config.host
+        return LocalHost(
+            path=settings.path or "/usr/sbin:/usr/bin:/sbin:/bin",
+            elevate=self._elevation(settings.elevate),
+            limits=Limits(ask=settings.ask_limit, change=settings.change_limit),
+            dry_run=self.dry_run,
+            log=self._logged,
+            report=self.screen.would,
+        )
+
+    @cached_property
+    def site(self) -> Site:
+        from zonemgr.workflows.job import Site
+
+        return Site(self.host, self.config, self.screen, ["zonemgr", *self.argv])
+
+    @staticmethod
+    def _elevation(setting: str) -> list[str]:
+        """The words before a change: pfexec unless root, or what the configuration says."""
+        if setting != "auto":
+            return shlex.split(setting)
+        # In a lab the caller may play another user than the process has.
+        player = os.environ.get("ZONEMGR_LAB_USER")
+        root = player == "root" if player else os.geteuid() == 0
+        return [] if root else ["pfexec"]
+
+    def _logged(self, line: CommandLine) -> None:
+        self.site.heard(line)
+        if not line.dry:
+            self.screen.command(str(line))
+
+    def named(self, zone: str) -> str:
+        """The zone of an action that needs one."""
+        if not zone:
+            raise UsageError(f"{self.action} of which zone?", hint=f"zonemgr {self.action} -z NAME")
+        return zone
+
+    def show(self, value: Any, text: str | None = None) -> None:
+        """The result: JSON if asked for, else a text of its own, if it has one."""
+        from zonemgr.cli import show
+
+        if self.as_json:
+            show.result(value, as_json=True)
+        elif text:
+            print(text, flush=True)
+
+    def generated(self, zone: str) -> None:
+        """Tell scripts the zone's name: `-O FILE` gets GENERATED_ZONENAME='…', as the predecessor wrote it."""
+        if self.outfile and not self.dry_run:
+            with Path(self.outfile).open("a", encoding="utf-8") as file:
+                file.write(f"GENERATED_ZONENAME='{zone}'\n")
+
+
+def to_terminal() -> bool:
+    return sys.stdout.isatty()

@@ -1,0 +1,1 @@
+"""The jobs people ask for, one file each, as lists of steps."""

@@ -1,0 +1,416 @@
+"""The steps that make zones: file systems, VNICs, configuration, installation, clone, boot, set-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
+from zonemgr.host import dladm, pkg, smf, zfs, zlogin, zoneadm, zonecfg
+from zonemgr.host.door import Host
+from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, ZoneName, ZoneState
+from zonemgr.workflows import parts, survey
+from zonemgr.workflows.steps import Step
+
+SINGLE_USER = "svc:/milestone/single-user:default"
+MULTI_USER_SERVER = "svc:/milestone/multi-user-server:default"
+
+
+@dataclass(frozen=True)
+class MakeFilesystem(Step):
+    """One file system with its properties and mark. `shared`: others may move in, and then it stays."""
+
+    dataset: str
+    properties: tuple[str, ...]
+    run: str
+    shared: bool = False
+    delegated: bool = False  # a zone may have made children in it: they go with it
+
+    def __str__(self) -> str:
+        return f"create {self.dataset}"
+
+    def check(self, host: Host) -> None:
+        there = {row.name: row for row in survey.filesystems(host)}
+        if self.dataset in there:
+            raise AlreadyThere(
+                f"there is a dataset {self.dataset} already",
+                hint=f"choose another name, or look what it is: zfs list -r {self.dataset}",
+            )
+        path = dict(pair.split("=", 1) for pair in self.properties).get("mountpoint")
+        if path:
+            survey.one_owner(host, path, Dataset(self.dataset))
+
+    def do(self, host: Host) -> None:
+        properties = dict(pair.split("=", 1) for pair in self.properties)
+        zfs.create(host, Dataset(self.dataset), made_by=RunId(self.run), properties=properties)
+
+    def undo(self, host: Host) -> None:
+        dataset = Dataset(self.dataset)
+        rows = survey.below(survey.filesystems(host), dataset)
+        if not rows or not survey.marked(host, dataset, self.run):
+            return
+        if self.shared and len(rows) > 1:
+            return  # another run has moved in meanwhile
+        if self.delegated:
+            parts.remove_tree(host, dataset)
+        elif self.shared:
+            zfs.destroy(host, dataset, made_by=RunId(self.run))
+        else:
+            parts.remove_remains(host, dataset, self.run)
+
+
+@dataclass(frozen=True)
+class HoldSnapshot(Step):
+    """Hold a golden snapshot: the uninstall of its last clone would destroy it (recorded, brand findings 3.4)."""
+
+    snapshot: str
+
+    def __str__(self) -> str:
+        return f"hold {self.snapshot}"
+
+    def do(self, host: Host) -> None:
+        zfs.hold(host, Snapshot.parse(self.snapshot))
+
+    def undo(self, host: Host) -> None:
+        snapshot = Snapshot.parse(self.snapshot)
+        row = next(
+            (r for r in survey.snapshots(host, snapshot.dataset) if str(r.snapshot) == self.snapshot), None
+        )
+        if row and row.userrefs and not row.clones:
+            zfs.release(host, snapshot)
+
+
+@dataclass(frozen=True)
+class MakeVnic(Step):
+    """A temporary VNIC: gone after a host reboot, made again at boot from the zone's autovnic attr."""
+
+    name: str
+    over: str
+    vlan: str = ""
+    mac: str = ""
+
+    def __str__(self) -> str:
+        return f"make VNIC {self.name} over {self.over}"
+
+    def check(self, host: Host) -> None:
+        if self.name in {link.name for link in dladm.links(host)}:
+            raise AlreadyThere(
+                f"there is a link {self.name} already", hint=f"see: dladm show-link {self.name}"
+            )
+
+    def do(self, host: Host) -> None:
+        dladm.create_vnic(
+            host,
+            LinkName(self.name),
+            over=self.over,
+            vlan=int(self.vlan) if self.vlan else None,
+            mac=self.mac or None,
+        )
+
+    def undo(self, host: Host) -> None:
+        # The name has this run's id in it and was absent at check, so it is ours.
+        busy = parts.remove_vnics(host, [self.name])
+        if busy:
+            raise ZonemgrError(
+                f"VNIC {self.name} is still busy", hint=f"later: dladm delete-vnic {self.name}"
+            )
+
+
+@dataclass(frozen=True)
+class ConfigureZone(Step):
+    """Write a zone's configuration from a zonecfg script, and read it back."""
+
+    zone: str
+    run: str
+    script: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"configure {self.zone}"
+
+    def check(self, host: Host) -> None:
+        name_is_free(host, self.zone)
+
+    def do(self, host: Host) -> None:
+        zonecfg.configure(host, ZoneName(self.zone), list(self.script))
+
+    def undo(self, host: Host) -> None:
+        if parts.bears_mark(host, self.zone, self.run):
+            parts.unconfigure(host, self.zone)
+
+
+@dataclass(frozen=True)
+class InstallZone(Step):
+    """`zoneadm install`; minutes, as packages are fetched."""
+
+    zone: str
+    home: str
+    run: str
+    options: tuple[str, ...]
+    limit: float
+
+    def __str__(self) -> str:
+        return f"install {self.zone}"
+
+    def do(self, host: Host) -> None:
+        zoneadm.install(host, ZoneName(self.zone), *self.options, limit=self.limit)
+
+    def prove(self, host: Host) -> None:
+        _must_be(host, self.zone, ZoneState.INSTALLED)
+        survey.root_of(host, Dataset(self.home), self.zone)
+
+    def undo(self, host: Host) -> None:
+        _take_off_disk(host, self.zone, self.home, self.run)
+
+
+@dataclass(frozen=True)
+class CloneZone(Step):
+    """`zoneadm clone -s SNAPSHOT SOURCE`, and everything around it that the brand script leaves to its caller."""
+
+    zone: str
+    home: str
+    run: str
+    source: str
+    snapshot: str  # full name
+    limit: float
+
+    def __str__(self) -> str:
+        return f"clone {self.zone} from {self.source}@{self.snapshot.rpartition('@')[2]}"
+
+    def check(self, host: Host) -> None:
+        golden = survey.zone(host, self.source)
+        if golden.state is not ZoneState.INSTALLED:
+            hint = f"halt it first: zonemgr halt {self.source}" if golden.state.active else None
+            raise ZonemgrError(f"golden image {self.source} is {golden.state}, not installed", hint=hint)
+        root, _, name = self.snapshot.rpartition("@")
+        if name not in {row.snapshot.name for row in survey.snapshots_of(host, root)}:
+            raise NotThere(
+                f"golden image {self.source} has no snapshot {name}",
+                hint=f"see: zonemgr list-snapshots {self.source}",
+            )
+
+    def do(self, host: Host) -> None:
+        name = SnapshotName(self.snapshot.rpartition("@")[2])
+        zoneadm.clone(host, ZoneName(self.zone), ZoneName(self.source), snapshot=name, limit=self.limit)
+
+    def prove(self, host: Host) -> None:
+        """Exit 0 proves nothing: look at state, root, origin and the brand's own log."""
+        row = survey.find(host, self.zone)
+        if row is not None and row.state is ZoneState.MOUNTED:
+            zoneadm.unmount(host, ZoneName(self.zone))
+        _must_be(host, self.zone, ZoneState.INSTALLED)
+        root = survey.root_of(host, Dataset(self.home), self.zone)
+        if root.origin != self.snapshot or root.canmount != "noauto" or not root.mounted:
+            raise ZonemgrError(
+                f"the root of {self.zone} is not what a clone of {self.snapshot} should be",
+                hint=f"see: zfs get origin,canmount,mounted {root.name}",
+            )
+        log = survey.read_file(host, f"{survey.zone(host, self.zone).path}/log/zone.log", elevated=True)
+        if log and "ERROR:" in log:
+            words = log[log.index("ERROR:") :].splitlines()[0]
+            raise ZonemgrError(f"the clone of {self.source} went wrong inside: {words}")
+
+    def undo(self, host: Host) -> None:
+        _take_off_disk(host, self.zone, self.home, self.run)
+
+
+@dataclass(frozen=True)
+class BootZone(Step):
+    """Boot, and wait for a milestone as the zone itself reports it."""
+
+    zone: str
+    milestone: str
+    limit: float
+    single_user: bool = False
+
+    def __str__(self) -> str:
+        return (
+            f"boot {self.zone} to {self.milestone.removeprefix('svc:/milestone/').removesuffix(':default')}"
+        )
+
+    def do(self, host: Host) -> None:
+        zoneadm.boot(host, ZoneName(self.zone), *(("-s",) if self.single_user else ()))
+
+    def prove(self, host: Host) -> None:
+        smf.wait_for(host, ZoneName(self.zone), self.milestone, limit=self.limit)
+
+    def undo(self, host: Host) -> None:
+        parts.stop(host, self.zone)
+
+
+@dataclass(frozen=True)
+class AwaitMilestone(Step):
+    """Wait for a milestone that the zone is on its way to; a self-reboot in between is waited through."""
+
+    zone: str
+    milestone: str
+    limit: float
+
+    def __str__(self) -> str:
+        return f"wait for {self.milestone.removeprefix('svc:/milestone/').removesuffix(':default')} in {self.zone}"
+
+    def do(self, host: Host) -> None:
+        """Nothing to change: the zone goes there by itself."""
+
+    def prove(self, host: Host) -> None:
+        smf.wait_for(host, ZoneName(self.zone), self.milestone, limit=self.limit)
+
+
+@dataclass(frozen=True)
+class HaltZone(Step):
+    """Halt a zone that this job booted."""
+
+    zone: str
+
+    def __str__(self) -> str:
+        return f"halt {self.zone}"
+
+    def do(self, host: Host) -> None:
+        zoneadm.halt(host, ZoneName(self.zone))
+
+    def prove(self, host: Host) -> None:
+        _must_be(host, self.zone, ZoneState.INSTALLED)
+
+
+@dataclass(frozen=True)
+class RunScript(Step):
+    """Run a set-up script inside the zone. The script is made when the step is done: hashes stay out of journals."""
+
+    zone: str
+    vnics: tuple[str, ...]
+    users: tuple[str, ...]
+    groups: tuple[str, ...]
+    elevated: tuple[str, ...]
+    mounted: tuple[str, ...]
+    limit: float
+
+    def __str__(self) -> str:
+        return f"set up {self.zone}"
+
+    def check(self, host: Host) -> None:
+        from zonemgr.workflows import setup
+
+        setup.accounts_there(host, self.users, self.groups, self.elevated)
+
+    def do(self, host: Host) -> None:
+        from zonemgr.workflows import setup
+
+        script = setup.script(
+            host, self.zone, vnics=self.vnics, users=self.users, groups=self.groups, elevated=self.elevated,
+            mounted=self.mounted,
+        )  # fmt: skip
+        zlogin.run_script(host, ZoneName(self.zone), script, secret=True, limit=self.limit)
+
+
+@dataclass(frozen=True)
+class AddPackages(Step):
+    """Install packages into the mounted root of a halted zone, for brands whose installation takes none."""
+
+    zone: str
+    home: str
+    zonepath: str
+    packages: tuple[str, ...]
+    limit: float
+
+    def __str__(self) -> str:
+        return f"install packages into {self.zone}"
+
+    def do(self, host: Host) -> None:
+        root = f"{self.zonepath}/root"
+        if not host.dry_run and not survey.root_of(host, Dataset(self.home), self.zone).mounted:
+            raise ZonemgrError(f"{root} is not mounted, so no packages are installed below it")
+        pkg.install(host, pkg.Image(root=root), *self.packages, limit=self.limit)
+
+
+@dataclass(frozen=True)
+class TakeSnapshot(Step):
+    """A recursive snapshot of a zone's active root, held if it is to be cloned from."""
+
+    zone: str
+    home: str
+    name: str
+    run: str
+    hold: bool = True
+
+    def __str__(self) -> str:
+        return f"snapshot {self.zone}@{self.name}"
+
+    def check(self, host: Host) -> None:
+        SnapshotName(self.name)
+
+    def do(self, host: Host) -> None:
+        root = f"{self.home}/ROOT/zbe"  # in a dry run there is none to look up
+        if not host.dry_run:
+            root = survey.root_of(host, Dataset(self.home), self.zone).name
+        snapshot = Dataset(root).at(self.name)
+        zfs.snapshot(host, snapshot, made_by=RunId(self.run), recursive=True)
+        if self.hold:
+            zfs.hold(host, snapshot, recursive=True)
+
+    def undo(self, host: Host) -> None:
+        for row in survey.filesystems(host):
+            if row.name.startswith(f"{self.home}/ROOT/"):
+                self._drop(host, row.name)
+
+    def _drop(self, host: Host, dataset: str) -> None:
+        for row in survey.snapshots_of(host, dataset):
+            if row.snapshot.name != self.name or not survey.marked(host, row.snapshot, self.run):
+                continue
+            if row.userrefs:
+                zfs.release(host, row.snapshot)
+            zfs.destroy(host, row.snapshot, made_by=RunId(self.run))
+
+
+@dataclass(frozen=True)
+class PublishImage(Step):
+    """Say which snapshot new clones use. Last of all, so that a half-made image is never served."""
+
+    zone: str
+    home: str
+    name: str
+    before: str = ""
+
+    def __str__(self) -> str:
+        return f"serve {self.zone}@{self.name}"
+
+    def do(self, host: Host) -> None:
+        zfs.set_properties(host, Dataset(self.home), {"zonemgr:current": self.name})
+
+    def undo(self, host: Host) -> None:
+        home = Dataset(self.home)
+        if not zfs.exists(host, home):
+            return
+        if self.before:
+            zfs.set_properties(host, home, {"zonemgr:current": self.before})
+        else:
+            zfs.inherit(host, home, "zonemgr:current")
+
+
+def name_is_free(host: Host, zone: str) -> None:
+    """Raise AlreadyThere for a zone that exists, saying whose it is."""
+    row = survey.find(host, zone)
+    if row is None:
+        return
+    ours = any(one.name == zone for one in survey.managed_zones(host))
+    whose = "is managed by zonemgr" if ours else "was not made by zonemgr"
+    hint = f"choose another name (-z){f', or: zonemgr destroy {zone}' if ours else ''}"
+    raise AlreadyThere(f"zone {zone} exists already ({row.state}) and {whose}", hint=hint)
+
+
+def _must_be(host: Host, zone: str, wanted: ZoneState) -> None:
+    row = survey.zone(host, zone)
+    if row.state is not wanted:
+        raise ZonemgrError(
+            f"zone {zone} is {row.state}, not {wanted}", hint=f"see: zoneadm -z {zone} list -v"
+        )
+
+
+def _take_off_disk(host: Host, zone: str, home: str, run: str) -> None:
+    """Undo install or clone: back to a configured zone without data, if this run configured it."""
+    if not parts.bears_mark(host, zone, run):
+        return
+    state = parts.stop(host, zone)
+    if state in (ZoneState.INSTALLED, ZoneState.INCOMPLETE):
+        try:
+            parts.uninstall(host, zone, Dataset(home))
+        except CommandError as failed:
+            if not parts.tolerated(failed, "is already in state"):
+                raise

@@ -1,0 +1,112 @@
+"""What golden images and disposable zones have in common: their homes, their marks, their configuration."""
+
+from __future__ import annotations
+
+import re
+
+from zonemgr.errors import AlreadyThere, UsageError, ZonemgrError
+from zonemgr.host import system, zonescript
+from zonemgr.host.door import Host
+from zonemgr.model import Attr, Dataset, Fs, Net, RunId, ZoneSettings
+from zonemgr.workflows import building, naming, parts, survey
+from zonemgr.workflows.furnish import Furniture
+from zonemgr.workflows.job import Site
+from zonemgr.workflows.steps import Step
+
+
+def containment(host: Host, site: Site, kind: str, run: RunId) -> list[Step]:
+    """Steps for the dataset that holds all zones of a kind, and for its missing ancestors."""
+    dataset, mountpoint = survey.containment(site.config, kind)
+    there = {row.name: row for row in survey.filesystems(host)}
+    if dataset in there:
+        _check_containment(there[dataset], mountpoint)
+        return []
+    if dataset.pool not in there:
+        raise ZonemgrError(
+            f"there is no pool {dataset.pool} for {kind}.dataset = {dataset}",
+            hint="see: zpool list; zonemgr config show",
+        )
+    steps: list[Step] = []
+    ancestor = dataset.parent
+    while ancestor is not None and ancestor not in there:
+        properties = {"mountpoint": _ancestor_path(ancestor, dataset, mountpoint)}
+        steps.insert(0, building.MakeFilesystem(ancestor, _pairs(properties), run, shared=True))
+        ancestor = ancestor.parent
+    section = site.config.giz if kind == survey.GIZ else site.config.diz
+    tuned = {
+        "mountpoint": mountpoint,
+        "compression": section.compression,
+        "atime": site.config.zfs.atime,
+        "dedup": site.config.zfs.dedup,
+        "com.sun:auto-snapshot": str(site.config.zfs.auto_snapshot).lower(),
+    }
+    return [*steps, building.MakeFilesystem(dataset, _pairs(tuned), run, shared=True)]
+
+
+def _ancestor_path(ancestor: Dataset, dataset: Dataset, mountpoint: str) -> str:
+    """Keep the shape of the configured mount point: rpool/zones at /zones for rpool/zones/giz at /zones/giz."""
+    below = dataset.removeprefix(ancestor)
+    return mountpoint.removesuffix(below) if mountpoint.endswith(below) and mountpoint != below else "none"
+
+
+def _check_containment(row: survey.FileSystem, mountpoint: str) -> None:
+    if row.mountpoint != mountpoint or not row.mounted:
+        where = f"mounted on {row.mountpoint}" if row.mounted else "not mounted"
+        raise ZonemgrError(
+            f"{row.name} is {where}, but zones are to live in {mountpoint}",
+            hint=f"zfs set mountpoint={mountpoint} {row.name}; zfs mount {row.name}; or change the settings",
+        )
+
+
+def check_free(host: Host, zonepath: str, dataset: Dataset) -> None:
+    """A zonepath must be nobody's: no plain directory, no other dataset's mount point (brand findings, section 5)."""
+    survey.one_owner(host, zonepath, dataset)
+    if zonepath not in {row.mountpoint for row in survey.filesystems(host)} and system.directory_exists(
+        host, zonepath
+    ):
+        raise AlreadyThere(
+            f"there is a directory {zonepath} already", hint="remove it, or choose another name (-z)"
+        )
+
+
+def home(site: Site, kind: str, name: str, run: RunId, *, origin: str) -> Step:
+    """The step for a zonepath dataset: made by us, in one command, with everything a list needs to know."""
+    dataset, _ = survey.home_of(site.config, kind, name)
+    marks = {
+        "zonemgr:kind": kind,
+        "zonemgr:origin": origin,
+        "zonemgr:created": naming.stamp(),
+        "zonemgr:owner": system.identity(site.host).name,
+    }
+    return building.MakeFilesystem(dataset, _pairs(marks), run)
+
+
+def script(
+    zonepath: str, kind: str, origin: str, run: RunId, *, brand: str, template: str = "",
+    furniture: Furniture | None = None,
+) -> tuple[str, ...]:  # fmt: skip
+    """The zonecfg commands of a zone; its attrs are the truth about it (design, section 7)."""
+    things = furniture or Furniture()
+    attrs = {parts.KIND_ATTR: kind, parts.ORIGIN_ATTR: origin, parts.RUN_ATTR: run}
+    if things.auto_vnics:
+        attrs[parts.VNIC_ATTR] = " ".join(str(vnic) for vnic in things.auto_vnics)
+    wanted = ZoneSettings(
+        zonepath=zonepath,
+        brand=brand,
+        ip_type="exclusive",
+        fs=tuple(Fs(mount.inside, mount.host, options=("nodevices",)) for mount in things.lofs),
+        net=tuple(Net(link) for link in things.links),
+        attr=tuple(Attr(name, value) for name, value in attrs.items()),
+        dataset=things.datasets,
+    )
+    return tuple(zonescript.script_for(wanted, create=f"create -t {template}" if template else "create -b"))
+
+
+def no_breakers(text: str, what: str) -> None:
+    """Refuse quotes and control characters in a value that ends up in a command or a configuration."""
+    if not text or re.search(r"[\"'\x00-\x20\x7f]", text):
+        raise UsageError(f"{text!r} is not a {what}: it has a blank, a quote or a control character")
+
+
+def _pairs(properties: dict[str, str]) -> tuple[str, ...]:
+    return tuple(f"{name}={value}" for name, value in properties.items())

@@ -1,0 +1,174 @@
+"""Cloning a disposable zone from a golden image, furnishing it, and bringing it up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zonemgr import locks, records
+from zonemgr.errors import UsageError
+from zonemgr.host.door import Host
+from zonemgr.model import Dataset, RunId, SnapshotName, ZoneName
+from zonemgr.workflows import building, common, furnish, golden, naming, privilege, survey
+from zonemgr.workflows.job import Job, Site, glimpse, job
+from zonemgr.workflows.steps import Step
+
+
+@dataclass(frozen=True)
+class DisposableRequest:
+    """What `create-diz` or `exec-diz` was asked for, as it stood on the command line."""
+
+    origin: str
+    zone: str = ""
+    snapshot: str = ""
+    lofs: str = ""
+    datasets: str = ""
+    vnics: str = ""
+    over: str = ""
+    users: str = ""
+    groups: str = ""
+    elevated: str = ""
+
+
+@dataclass(frozen=True)
+class Disposable:
+    """A disposable zone as planned, and made."""
+
+    zone: str
+    origin: str
+    home: str
+    zonepath: str
+    run: RunId
+    furniture: furnish.Furniture
+
+
+def create(site: Site, request: DisposableRequest) -> Disposable:
+    """Make a disposable zone and leave it running; a golden image that does not exist is made first."""
+    zone = prepare(site, request)
+    with job(site, [zone.zone], zone.run) as work:
+        bring_up(work, zone)
+    return zone
+
+
+def prepare(site: Site, request: DisposableRequest) -> Disposable:
+    """Everything that can be refused without changing the host, and the golden image if it is missing."""
+    if not request.origin:
+        raise UsageError("which golden image?", hint="name one with -c; see: zonemgr list-giz")
+    run = records.new_run_id()
+    origin = ZoneName(request.origin)
+    name = ZoneName(request.zone or naming.disposable(origin, run))
+    if request.snapshot:
+        SnapshotName(request.snapshot)
+    furniture = furnish.parse(
+        lofs=request.lofs, datasets=request.datasets, vnics=request.vnics, over=request.over, users=request.users,
+        groups=request.groups, elevated=request.elevated, tag=naming.tail(run),
+    )  # fmt: skip
+    look = glimpse(site)
+    privilege.require(look, "zone", "zfs", *(["network"] if furniture.links else []))
+    furniture.check_on(look)
+    home, zonepath = survey.home_of(site.config, survey.DIZ, name)
+    if survey.find(look, origin) is None:
+        _make_origin(site, look, origin, request, name)
+        if site.host.dry_run:  # there is no image yet to say more about
+            served = f"{origin}@{naming.initial('postinstalled', origin)}"
+            return Disposable(str(name), served, home, zonepath, run, furniture)
+        look = glimpse(site)
+    image = survey.managed(look, origin, survey.GIZ)
+    snapshot = golden.served_snapshot(look, image, request.snapshot)
+    return Disposable(str(name), f"{origin}@{snapshot.rpartition('@')[2]}", home, zonepath, run, furniture)
+
+
+def _make_origin(site: Site, look: Host, origin: str, request: DisposableRequest, name: str) -> None:
+    """The golden image does not exist: make it, unless what was asked for rules it out or cannot work anyway."""
+    if request.snapshot:
+        survey.zone(look, origin)  # raises: a snapshot of nothing cannot be meant
+    building.name_is_free(look, name)
+    site.report.note(f"there is no golden image {origin} yet; it is made first")
+    golden.create(site, golden.GoldenRequest(zone=origin))
+
+
+def bring_up(work: Job, zone: Disposable) -> None:
+    """Clone, set up at single-user, and go on to multi-user."""
+    site, source = work.site, zone.origin.partition("@")[0]
+    if site.host.dry_run and survey.find(site.host, source) is None:
+        site.report.note(f"then {zone.zone} would be cloned from {zone.origin}")
+        return
+    with contextlib.ExitStack() as stack:
+        if not site.host.dry_run:  # the image must stay as it is until the clone stands
+            stack.enter_context(locks.image_lock(site.config, source, zone.run, waiting=site.report.note))
+        cloning = plan_clone(glimpse(site), site, zone)
+        work.do(*cloning)
+    work.do(*plan_setup(site, zone))
+
+
+def plan_clone(look: Host, site: Site, zone: Disposable) -> list[Step]:
+    """From nothing to an installed zone."""
+    source, _, name = zone.origin.partition("@")
+    limits = site.config.host
+    image = survey.managed(look, source, survey.GIZ)
+    snapshot = golden.served_snapshot(look, image, name)
+    origin = f"giz:{zone.origin}"
+    things = zone.furniture
+    _check_neighbours(look, site, image, zone)
+    return [
+        *common.containment(look, site, survey.DIZ, zone.run),
+        common.home(site, survey.DIZ, zone.zone, zone.run, origin=origin),
+        *_delegated(look, things, zone.run),
+        *_vnics(things),
+        building.ConfigureZone(
+            zone.zone, zone.run,
+            common.script(zone.zonepath, survey.DIZ, origin, zone.run, brand=image.row.brand, furniture=things),
+        ),
+        *_hold(look, snapshot),
+        building.CloneZone(zone.zone, zone.home, zone.run, source, snapshot, limits.clone_limit),
+    ]  # fmt: skip
+
+
+def plan_setup(site: Site, zone: Disposable) -> list[Step]:
+    """From an installed zone to one that is ready for work."""
+    limits, things = site.config.host, zone.furniture
+    return [
+        building.BootZone(zone.zone, building.SINGLE_USER, limits.single_user_limit, single_user=True),
+        building.RunScript(
+            zone.zone, things.links, things.users, things.groups, things.elevated,
+            tuple(mount.inside for mount in things.lofs), limits.change_limit,
+        ),
+        building.AwaitMilestone(zone.zone, building.MULTI_USER_SERVER, limits.boot_limit),
+    ]  # fmt: skip
+
+
+def _check_neighbours(look: Host, site: Site, image: survey.Managed, zone: Disposable) -> None:
+    """What would lead the brand scripts astray (brand findings, section 5, points 2 and 3)."""
+    dataset, mountpoint = survey.containment(site.config, survey.DIZ)
+    if dataset.pool != image.dataset.pool:
+        raise UsageError(
+            f"golden image {image.name} is in pool {image.dataset.pool}, disposable zones are to be in {dataset.pool}",
+            hint="a clone stays in its pool; see diz.dataset in: zonemgr config show",
+        )
+    survey.one_owner(look, image.row.path, image.dataset)
+    survey.one_owner(look, mountpoint, dataset)
+    building.name_is_free(look, zone.zone)
+    common.check_free(look, zone.zonepath, Dataset(zone.home))
+
+
+def _hold(look: Host, snapshot: str) -> Sequence[Step]:
+    root, _, name = snapshot.rpartition("@")
+    row = next((row for row in survey.snapshots_of(look, root) if row.snapshot.name == name), None)
+    return [] if row is None or row.userrefs else [building.HoldSnapshot(snapshot)]
+
+
+def _vnics(things: furnish.Furniture) -> list[Step]:
+    return [building.MakeVnic(vnic.name, vnic.over, vnic.vlan, vnic.mac) for vnic in things.auto_vnics]
+
+
+def _delegated(look: Host, things: furnish.Furniture, run: RunId) -> list[Step]:
+    """Delegated datasets that do not exist are made for the zone, marked, with a mount point inside the zone."""
+    there = {row.name for row in survey.filesystems(look)}
+    return [
+        building.MakeFilesystem(
+            dataset, (f"mountpoint=/{dataset.partition('/')[2]}", "zoned=on"), run, delegated=True
+        )
+        for dataset in things.datasets
+        if dataset not in there
+    ]

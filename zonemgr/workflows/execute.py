@@ -1,0 +1,290 @@
+"""Running a command in a zone: a new one that is discarded or kept by the outcome, or one that exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zonemgr import records
+from zonemgr.config import DISCARDS
+from zonemgr.errors import CommandTimeout, UsageError, ZonemgrError
+from zonemgr.host import zlogin, zoneadm
+from zonemgr.host.door import Host
+from zonemgr.model import UserName, ZoneName, ZoneState
+from zonemgr.workflows import (
+    building,
+    disposable,
+    furnish,
+    life,
+    naming,
+    parts,
+    privilege,
+    snaps,
+    survey,
+    teardown,
+)
+from zonemgr.workflows.job import Job, Site, glimpse, job
+from zonemgr.workflows.steps import Step, interrupts_held
+
+TIMED_OUT, ENVIRONMENT = 124, 125
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is to be run, as whom, how long, and what becomes of the zone. Checked for form when made."""
+
+    text: str
+    user: str = "root"
+    discard: str = "always"
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = ""
+    timeout: float = 0  # seconds; 0: none
+
+    def __post_init__(self) -> None:
+        if self.user != "-S":
+            UserName(self.user)
+        if self.discard not in DISCARDS:
+            raise UsageError(f"{self.discard!r} is no way to discard", hint=", ".join(DISCARDS))
+        for name, value in self.env.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise UsageError(f"{name!r} is not a variable name", hint="--exec-env NAME=VALUE")
+            if "\x00" in value:
+                raise UsageError(f"the value of {name} has a NUL byte")
+        if "\x00" in self.text:
+            raise UsageError("the command has a NUL byte")
+        if self.cwd and not self.cwd.startswith("/"):
+            raise UsageError(f"{self.cwd!r} is not an absolute path", hint="--exec-cwd /path/in/the/zone")
+
+    def discards(self, verdict: str) -> bool:
+        """What to do with the zone when the command has ended with this verdict."""
+        return {
+            "always": True,
+            "off": False,
+            "onsuccess": verdict == "ok",
+            "onfail": verdict != "ok",
+        }[self.discard]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended; `exit_code` is what zonemgr itself is to end with."""
+
+    zone: str
+    verdict: str
+    exit_code: int
+    kept: bool
+    run: str
+    message: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "zone": self.zone, "verdict": self.verdict, "exit": self.exit_code, "kept": self.kept, "run": self.run,
+            "message": self.message,
+        }  # fmt: skip
+
+
+def in_new_zone(
+    site: Site, request: disposable.DisposableRequest, command: Command, generated: Callable[[str], None]
+) -> Outcome:
+    """Clone, run, discard or keep. Whatever ends it early leaves nothing, unless the zone was to be kept anyway."""
+    zone = disposable.prepare(site, request)
+    _user_will_be_there(site, command, zone.furniture)
+    generated(zone.zone)
+    with job(site, [zone.zone], zone.run) as work:
+        disposable.bring_up(work, zone)
+        # Made once, so that it also serves when the host has gone and the plan can no longer be asked for.
+        down = teardown.TakeDown(
+            zone.zone,
+            zone.home,
+            zone.run,
+            tuple(v.name for v in zone.furniture.auto_vnics),
+            zone.furniture.datasets,
+        )
+        if not command.discards("cancelled"):
+            work.keep()
+        outcome = _run(work, zone.zone, command)
+        kept = not command.discards(outcome.verdict)
+        outcome = Outcome(**{**outcome.__dict__, "kept": kept})
+        _write_down(work, outcome)
+        if kept:
+            work.keep()
+            site.report.note(f"zone {zone.zone} is kept; look with: zonemgr login {zone.zone}")
+        else:
+            teardown.discard(work, down)
+    return outcome
+
+
+def _user_will_be_there(site: Site, command: Command, things: furnish.Furniture) -> None:
+    """Only a hint beforehand: the image may well have the account; su says so if not."""
+    if command.user not in ("root", "-S", *things.users):
+        site.report.note(f"user {command.user} is not copied into the zone; the image must have it")
+
+
+def in_zone(site: Site, name: str, command: Command) -> Outcome:
+    """Run a command in an existing zone; by `discard` what it did is rolled back to a snapshot taken before."""
+    zone_name = ZoneName(name)
+    look = glimpse(site)
+    privilege.require(look, "zone", *(["zfs"] if command.discard != "off" else []))
+    survey.managed(look, zone_name)
+    with job(site, [zone_name], records.new_run_id()) as work:
+        zone = survey.managed(glimpse(site), zone_name)
+        _refuse_serving_image(zone, command)
+        before = Before(str(zone_name), str(zone.row.state))
+        work.do(before)
+        snap = _snapshot_before(work, zone, command)
+        life.bring_up(site, zone_name)
+        outcome = _run(work, zone.name, command)
+        _write_down(work, outcome)
+        if snap:
+            _after(work, zone, snap, roll_back=command.discards(outcome.verdict))
+        before.undo(site.host)
+        work.begun.clear()
+    return outcome
+
+
+def _refuse_serving_image(zone: survey.Managed, command: Command) -> None:
+    """New clones use a snapshot, so running in the image does them no harm; half-made images are another matter."""
+    if zone.row.state not in (ZoneState.INSTALLED, ZoneState.RUNNING):
+        raise ZonemgrError(
+            f"zone {zone.name} is {zone.row.state}; a command needs it installed or running",
+            hint=f"see: zonemgr get-state {zone.name}",
+        )
+
+
+@dataclass(frozen=True)
+class Before(Step):
+    """Nothing to do, only to undo: the zone goes back to the state it was in, running or installed."""
+
+    zone: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"note that {self.zone} is {self.state}"
+
+    def do(self, host: Host) -> None:
+        """The state is already as it is."""
+
+    def undo(self, host: Host) -> None:
+        row = survey.find(host, self.zone)
+        if row is None or str(row.state) == self.state:
+            return
+        if self.state == ZoneState.RUNNING.value:
+            zoneadm.boot(host, ZoneName(self.zone))
+        elif row.state.active:
+            zoneadm.halt(host, ZoneName(self.zone))
+
+
+@dataclass(frozen=True)
+class RestoreRoot(Step):
+    """Nothing to do, only to undo: a root that a cut-short command may have changed goes back to its snapshot."""
+
+    zone: str
+    home: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"be ready to return to {self.zone}@{self.name}"
+
+    def do(self, host: Host) -> None:
+        """The snapshot was taken by the step before."""
+
+    def undo(self, host: Host) -> None:
+        if any(str(row.snapshot.name) == self.name for row in _snapshots(host, self.home)):
+            snaps.StopForNow(self.zone, 60).do(host)
+            snaps.RollBack(self.zone, self.home, self.name).do(host)
+
+
+def _snapshots(host: Host, home: str) -> list[Any]:
+    return [
+        row
+        for fs in survey.below(survey.filesystems(host), f"{home}/ROOT")
+        for row in survey.snapshots_of(host, fs.name)
+    ]
+
+
+def _snapshot_before(work: Job, zone: survey.Managed, command: Command) -> str:
+    """The snapshot to return to, or nothing; a running zone is stopped for it."""
+    if command.discard == "off":
+        return ""
+    name = naming.before("exec")
+    if zone.row.state.active:
+        work.do(snaps.StopForNow(zone.name, work.site.config.host.shutdown_limit))
+    work.do(building.TakeSnapshot(zone.name, zone.dataset, name, work.run, hold=False))
+    if command.discards("cancelled"):
+        work.do(RestoreRoot(zone.name, zone.dataset, name))
+    return name
+
+
+def _after(work: Job, zone: survey.Managed, snap: str, *, roll_back: bool) -> None:
+    if roll_back:
+        work.do(snaps.StopForNow(zone.name, work.site.config.host.shutdown_limit))
+        work.do(snaps.RollBack(zone.name, zone.dataset, snap))
+    work.do(snaps.DropSnapshot(zone.name, zone.dataset, snap))
+
+
+def _run(work: Job, zone: str, command: Command) -> Outcome:
+    """Run it, its output live on ours and in the run's record; never raises for what the command did.
+
+    When it is cut short (limit, signal, lost zlogin) the zone is halted: it would go on inside (facts sheet 6.4).
+    """
+    work.report.note(f"run in {zone} as {command.user}: {command.text}")
+    user = None if command.user in ("root", "-S") else UserName(command.user)
+    try:
+        ended = zlogin.run(
+            work.site.host, ZoneName(zone), command.text, user=user, env=command.env, cwd=command.cwd or None,
+            on_stdout=_tee(1, work, "stdout"), on_stderr=_tee(2, work, "stderr"), limit=command.timeout or None,
+        )  # fmt: skip
+    except CommandTimeout:
+        parts.stop(work.site.host, zone)
+        words = f"the command was ended after its limit of {command.timeout:g} seconds, and the zone halted"
+        return _trouble(work, zone, "timeout", TIMED_OUT, words)
+    except BaseException:
+        with interrupts_held():
+            parts.stop(work.site.host, zone)
+        raise
+    if ended.status is None:
+        return _trouble(
+            work, zone, "environment", ENVIRONMENT, f"nothing is known of the command: {ended.trouble}"
+        )
+    words = f"it was killed by signal {ended.signal}" if ended.signal else ""
+    return Outcome(zone, "ok" if ended.status == 0 else "failed", ended.status, True, work.run, words)
+
+
+def _trouble(work: Job, zone: str, verdict: str, code: int, words: str) -> Outcome:
+    work.report.warn(words)
+    return Outcome(zone, verdict, code, True, work.run, words)
+
+
+def _tee(number: int, work: Job, name: str) -> Callable[[bytes], None]:
+    """Pass output on at once, and keep it. A reader that has gone does not end the build, but the record goes on."""
+    stream = sys.stdout if number == 1 else sys.stderr
+    reader_gone = False
+
+    def write(data: bytes) -> None:
+        nonlocal reader_gone
+        if work.record is not None:
+            getattr(work.record, name)(data)
+        if reader_gone:
+            return
+        try:
+            binary = getattr(stream, "buffer", None)
+            if binary is not None:
+                binary.write(data)
+                binary.flush()
+            else:
+                stream.write(data.decode(errors="replace"))
+        except OSError:
+            reader_gone = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+    return write
+
+
+def _write_down(work: Job, outcome: Outcome) -> None:
+    if work.record is not None:
+        verdict: Any = outcome.verdict
+        work.record.finish(verdict, outcome.exit_code, outcome.message or None)

@@ -1,0 +1,189 @@
+"""What a disposable zone is given: mounts, delegated datasets, VNICs, accounts; from the command line's lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zonemgr.errors import NotThere, UsageError, ZonemgrError
+from zonemgr.host import dladm, system
+from zonemgr.host.door import Host
+from zonemgr.model import Dataset, LinkName, UserName
+from zonemgr.workflows import survey
+
+LINE_BREAKERS = re.compile(r'["\x00-\x1f\x7f]')
+
+
+@dataclass(frozen=True)
+class Lofs:
+    """A directory of the host mounted into the zone."""
+
+    inside: str
+    host: str
+
+    @classmethod
+    def parse(cls, text: str) -> Lofs:
+        """`LZ[|GZ]`; both absolute, the same when only one is given."""
+        inside, _, outside = text.partition("|")
+        inside, outside = tidy_path(inside, text), tidy_path(outside or inside, text)
+        if inside == "/":
+            raise UsageError(f"{text!r} would hide the zone's own root", hint="mount below it: /work|/")
+        return cls(inside, outside)
+
+
+@dataclass(frozen=True)
+class AutoVnic:
+    """A VNIC made for one zone: over a link, with VLAN id and MAC address if given."""
+
+    name: str
+    over: str
+    vlan: str = ""
+    mac: str = ""
+
+    def __str__(self) -> str:
+        return "|".join([self.name, self.over, self.vlan, self.mac]).rstrip("|")
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> AutoVnic:
+        """`LINK[|VLAN[|MAC]]`, as the predecessor wrote it."""
+        over, _, rest = text.partition("|")
+        vlan, _, mac = rest.partition("|")
+        LinkName(over)
+        if vlan and not (re.fullmatch(r"[1-9][0-9]{0,3}", vlan) and int(vlan) <= 4094):
+            raise UsageError(f"{vlan!r} in {text!r} is not a VLAN id", hint="a number from 1 to 4094")
+        if mac and not re.fullmatch(r"[0-9A-Fa-f]{1,2}(:[0-9A-Fa-f]{1,2}){5}", mac):
+            raise UsageError(f"{mac!r} in {text!r} is not a MAC address", hint="six octets: 2:8:20:1:2:3")
+        return cls(name, over, vlan, mac)
+
+    @classmethod
+    def recall(cls, text: str) -> AutoVnic:
+        """From an entry of the zone's `zonemgr.autovnic` attr."""
+        name, over, vlan, mac = [*text.split("|"), "", "", ""][:4]
+        return cls(name, over, vlan, mac)
+
+
+def recall_vnics(value: str) -> list[AutoVnic]:
+    return [AutoVnic.recall(word) for word in value.split()]
+
+
+@dataclass(frozen=True)
+class Furniture:
+    """All of it, checked for form; `check_on` looks whether the host has what it names."""
+
+    lofs: tuple[Lofs, ...] = ()
+    datasets: tuple[str, ...] = ()
+    vnics: tuple[str, ...] = ()  # existing ones, handed to the zone
+    auto_vnics: tuple[AutoVnic, ...] = ()  # made for it
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    elevated: tuple[str, ...] = ()
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        return (*self.vnics, *(vnic.name for vnic in self.auto_vnics))
+
+    def check_on(self, host: Host) -> None:
+        """Raise NotThere for the first thing the host does not have."""
+        _check_lofs(host, self.lofs)
+        _check_links(host, self)
+        for dataset in self.datasets:
+            _check_dataset(host, dataset)
+
+
+def parse(
+    *, lofs: str = "", datasets: str = "", vnics: str = "", over: str = "", users: str = "", groups: str = "",
+    elevated: str = "", tag: str,
+) -> Furniture:  # fmt: skip
+    """The command line's whitespace-separated lists; `tag` makes VNIC names unique: [a-z0-9]{1,20}.
+
+    Raises UsageError for what can't be meant, before anything is looked up.
+    """
+    mounts = tuple(Lofs.parse(word) for word in lofs.split())
+    _no_twins("the zone directory", [mount.inside for mount in mounts])
+    names = tuple(str(LinkName(word)) for word in vnics.split())
+    _no_twins("the VNIC", list(names))
+    made = tuple(AutoVnic.parse(word, f"zm{tag}_{n}") for n, word in enumerate(over.split()))
+    return Furniture(
+        mounts,
+        tuple(str(Dataset(word)) for word in datasets.split()),
+        names,
+        made,
+        tuple(dict.fromkeys(str(UserName(word)) for word in users.split())),
+        tuple(dict.fromkeys(str(UserName(word)) for word in groups.split())),
+        tuple(dict.fromkeys(str(UserName(word)) for word in elevated.split())),
+    )
+
+
+def tidy_path(path: str, whole: str) -> str:
+    """An absolute path without doubled or trailing slashes; raises UsageError for what zonecfg could not hold."""
+    if LINE_BREAKERS.search(path):
+        raise UsageError(
+            f"{whole!r} has a quote or a control character", hint="zonecfg has no way to escape those"
+        )
+    if not path.startswith("/"):
+        raise UsageError(
+            f"{path!r} in {whole!r} is not an absolute path", hint="--mount-lofs '/in/zone|/on/host'"
+        )
+    parts = [part for part in path.split("/") if part]
+    if any(part in (".", "..") for part in parts):
+        raise UsageError(
+            f"{path!r} has a '.' or '..' in it", hint="give the real path; illumos refuses others"
+        )
+    if len(path.encode()) > 255:
+        raise UsageError(f"{path[:40]!r}… is longer than 255 bytes")
+    return "/" + "/".join(parts)
+
+
+def _no_twins(what: str, words: list[str]) -> None:
+    for word in words:
+        if words.count(word) > 1:
+            raise UsageError(f"{what} {word} is named twice")
+
+
+def _check_lofs(host: Host, mounts: Sequence[Lofs]) -> None:
+    for mount in mounts:
+        if not system.directory_exists(host, mount.host):
+            raise NotThere(
+                f"the host has no directory {mount.host} to mount on {mount.inside}",
+                hint="make it first, or name another one: --mount-lofs '/in/zone|/on/host'",
+            )
+
+
+def _check_links(host: Host, furniture: Furniture) -> None:
+    if not furniture.links:
+        return
+    links = {link.name: link for link in dladm.links(host)}
+    names = ", ".join(sorted(links)) or "none"
+    for vnic in furniture.vnics:
+        if vnic not in links:
+            raise NotThere(f"the host has no link {vnic}", hint=f"its links: {names}; see: dladm show-link")
+    for made in furniture.auto_vnics:
+        if made.over not in links:
+            raise NotThere(
+                f"the host has no link {made.over} to make a VNIC over",
+                hint=f"its links: {names}; see: dladm show-link",
+            )
+        if links[made.over].kind == "vnic":
+            raise ZonemgrError(
+                f"{made.over} is a VNIC itself, and there are no VNICs over VNICs",
+                hint=f"use the link below it: {links[made.over].over}",
+            )
+        if made.name in links:
+            raise ZonemgrError(
+                f"there is a link {made.name} already", hint=f"see: dladm show-vnic {made.name}"
+            )
+
+
+def _check_dataset(host: Host, dataset: str) -> None:
+    rows = {row.name: row for row in survey.filesystems(host)}
+    if dataset in rows:
+        user = rows[dataset]
+        if user.mounted and user.mountpoint == "/":
+            raise ZonemgrError(
+                f"{dataset} is the host's own root", hint="delegate a dataset made for the purpose"
+            )
+        return
+    parent = dataset.rpartition("/")[0]
+    if parent not in rows:
+        raise NotThere(f"there is no dataset {parent or dataset} to make {dataset} in", hint="see: zfs list")

@@ -1,0 +1,186 @@
+"""One run that changes the host: its locks, journal and record, and the promise that a failure leaves nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from zonemgr import locks, records
+from zonemgr.errors import ZonemgrError
+from zonemgr.host.door import Host
+from zonemgr.workflows import journal
+from zonemgr.workflows.journal import Journal, NoJournal
+from zonemgr.workflows.steps import Remembering, Report, Step, run_steps, undo_steps
+
+if TYPE_CHECKING:
+    from zonemgr.config import Config
+    from zonemgr.host.contract import CommandLine
+    from zonemgr.model import RunId
+
+
+class Cancelled(BaseException):
+    """A signal ends the run; not an Exception, so that nothing takes it for a failure of one step."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextlib.contextmanager
+def signals_cancel() -> Iterator[None]:
+    """INT, TERM and HUP raise Cancelled here, so that whatever was begun is undone on the way out."""
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        raise Cancelled(number)
+
+    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, cancel) for number in watched}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass
+class Site:
+    """Where a workflow works: the host, the configuration, and who hears of progress."""
+
+    host: Host
+    config: Config
+    report: Report
+    argv: Sequence[str] = ()
+    listeners: list[Callable[[CommandLine], None]] = field(default_factory=list)  # told of every host command
+
+    def heard(self, line: CommandLine) -> None:
+        for listener in self.listeners:
+            listener(line)
+
+
+class Recorded:
+    """A report that also writes each step into the run's record."""
+
+    def __init__(self, report: Report, record: records.Run) -> None:
+        self._report, self._record = report, record
+
+    @contextlib.contextmanager
+    def step(self, step: Step) -> Iterator[None]:
+        with self._report.step(step), self._record.step(str(step)):
+            yield
+
+    @contextlib.contextmanager
+    def undoing(self, step: Step) -> Iterator[None]:
+        with self._report.undoing(step), self._record.step(f"undo: {step}"):
+            yield
+
+    def note(self, text: str) -> None:
+        self._report.note(text)
+
+    def warn(self, text: str) -> None:
+        self._record.note(text)
+        self._report.warn(text)
+
+
+@dataclass
+class Job:
+    """A run under way. Leaving it by an exception undoes what was begun; leaving it well ends the journal."""
+
+    site: Site
+    run: RunId
+    report: Report
+    ledger: Journal | NoJournal
+    record: records.Run | None = None
+    begun: list[Step] = field(default_factory=list)
+
+    def do(self, *steps: Step) -> None:
+        """Check all of these, then do and prove one after the other."""
+        run_steps(steps, self.site.host, self.report, self.ledger, begun=self.begun)
+
+    def keep(self, *steps: Step) -> None:
+        """These (default: all so far) are to stay, whatever happens from here on."""
+        kept = list(steps) or list(self.begun)
+        self.ledger.keep(*kept)
+        self.begun = [step for step in self.begun if step not in kept]
+
+
+def glimpse(site: Site) -> Host:
+    """A host for planning: questions only, each asked once."""
+    return Remembering(site.host)
+
+
+@contextlib.contextmanager
+def job(site: Site, zones: Sequence[str], run: RunId) -> Iterator[Job]:
+    """Take the zones' locks, clear up what dead runs left on them, then keep journal and record of this run."""
+    if site.host.dry_run:
+        yield Job(site, run, site.report, NoJournal())
+        return
+    with contextlib.ExitStack() as stack:
+        names = sorted(set(zones))
+        stack.enter_context(locks.zone_lock(site.config, names, run, waiting=site.report.note))
+        for zone in names:
+            recover_zone(site, zone)
+        record = stack.enter_context(records.Run(site.config, run, site.argv, names))
+        stack.enter_context(_listening(site, record))
+        work = Job(site, run, Recorded(site.report, record), Journal(record.directory, run, names), record)
+        try:
+            yield work
+        except BaseException as failure:
+            _undo_all(work, failure)
+            raise
+        work.ledger.end()
+
+
+@contextlib.contextmanager
+def _listening(site: Site, record: records.Run) -> Iterator[None]:
+    def listener(line: CommandLine) -> None:
+        record.host_log(str(line))
+
+    site.listeners.append(listener)
+    try:
+        yield
+    finally:
+        site.listeners.remove(listener)
+
+
+def _undo_all(work: Job, failure: BaseException) -> None:
+    left = undo_steps(work.begun, work.site.host, work.report, work.ledger)
+    for text in left:
+        failure.add_note(text)
+    if left:
+        failure.add_note("what is left stands in the run's journal; try again with: zonemgr recover")
+        work.ledger.leave()
+    else:
+        work.ledger.end()
+
+
+def recover_zone(site: Site, zone: str) -> list[str]:
+    """Undo what dead runs began on a zone whose lock is held; returns their run ids, newest first."""
+    return [_recover(site, found) for found in journal.unfinished(records.runs_directory(site.config), zone)]
+
+
+def recover_all(site: Site) -> list[str]:
+    """Undo what all dead runs began, each under the locks of its zones; returns their run ids, newest first."""
+    recovered: list[str] = []
+    runs = records.runs_directory(site.config)
+    for run, zones in journal.dead(runs):
+        with locks.zone_lock(site.config, zones, records.new_run_id(), waiting=site.report.note):
+            recovered += [_recover(site, found) for found in journal.unfinished(runs) if found.run == run]
+    return recovered
+
+
+def _recover(site: Site, found: journal.Unfinished) -> str:
+    site.report.note(f"run {found.run} was cut short; undoing what it began")
+    left = undo_steps(list(found.steps), site.host, site.report, found)
+    if left:
+        found.leave()
+        raise ZonemgrError(
+            f"what run {found.run} left behind could not be undone: {left[0]}",
+            hint=f"see: zonemgr log {found.run}; then try again with: zonemgr recover",
+        )
+    found.end()
+    records.close_dead(site.config, found.run)
+    return found.run

@@ -1,0 +1,194 @@
+"""Booting, halting and all between: one zone, one change, one wait. These keep no journal: there is nothing to undo."""
+
+from __future__ import annotations
+
+from zonemgr import locks, records
+from zonemgr.errors import CommandError, ZonemgrError
+from zonemgr.host import dladm, smf, zlogin, zoneadm, zonecfg
+from zonemgr.host.door import Host
+from zonemgr.model import LinkName, UserName, ZoneName, ZoneState
+from zonemgr.workflows import building, furnish, job, parts, privilege, survey
+from zonemgr.workflows.job import Site, glimpse
+
+
+def boot(site: Site, name: str) -> None:
+    """Boot and return at once; fine when it runs already."""
+    with _zone(site, name) as zone:
+        _missing_vnics(site, zone)
+        zoneadm.boot(site.host, zone)
+
+
+def start(site: Site, name: str) -> None:
+    """Boot and wait for multi-user-server."""
+    with _zone(site, name) as zone:
+        bring_up(site, zone)
+
+
+def bring_up(site: Site, zone: ZoneName) -> None:
+    """Boot a zone whose lock is held, its VNICs first, and wait for its last milestone."""
+    _missing_vnics(site, zone)
+    zoneadm.boot(site.host, zone)
+    wait(site, zone, building.MULTI_USER_SERVER, site.config.host.boot_limit)
+
+
+def singleuser(site: Site, name: str) -> None:
+    """Boot to single-user and wait; refused for a zone that runs already, as it would stay where it is."""
+    with _zone(site, name) as zone:
+        row = survey.zone(site.host, zone)
+        if row.state is ZoneState.RUNNING:
+            raise ZonemgrError(f"zone {zone} is running already", hint=f"halt it first: zonemgr halt {zone}")
+        _missing_vnics(site, zone)
+        zoneadm.boot(site.host, zone, "-s")
+        wait(site, zone, building.SINGLE_USER, site.config.host.single_user_limit)
+
+
+def halt(site: Site, name: str) -> None:
+    with _zone(site, name) as zone:
+        zoneadm.halt(site.host, zone, limit=site.config.host.halt_limit)
+
+
+def shutdown(site: Site, name: str, limit: float = 0) -> None:
+    """Shut down gracefully; fails when the zone is still up after `limit` seconds."""
+    with _zone(site, name) as zone:
+        zoneadm.shutdown(site.host, zone, limit=limit or site.config.host.shutdown_limit)
+
+
+def stop(site: Site, name: str, limit: float = 0) -> None:
+    """Shut down, and halt when that does not work."""
+    with _zone(site, name) as zone:
+        bring_down(site, zone, limit)
+
+
+def bring_down(site: Site, zone: ZoneName, limit: float = 0) -> None:
+    """Stop a zone whose lock is held, from whatever state it is in."""
+    state = survey.zone(site.host, zone).state
+    if state is ZoneState.RUNNING:
+        try:
+            zoneadm.shutdown(site.host, zone, limit=limit or site.config.host.shutdown_limit)
+            return
+        except CommandError as refused:
+            site.report.warn(f"{zone} did not shut down ({refused}); it is halted")
+    if state is ZoneState.MOUNTED:
+        zoneadm.unmount(site.host, zone)
+    elif state.active:
+        zoneadm.halt(site.host, zone, limit=site.config.host.halt_limit)
+
+
+def poweroff(site: Site, name: str) -> None:
+    """Ask the zone itself to power off, and wait until it has; the predecessor's `poweroff`."""
+    with _zone(site, name) as zone:
+        if survey.zone(site.host, zone).state is not ZoneState.RUNNING:
+            raise ZonemgrError(f"zone {zone} is not running", hint=f"see: zonemgr get-state {zone}")
+        zlogin.run_script(
+            site.host, zone, "/sbin/init 5 || /usr/sbin/poweroff\n", limit=site.config.host.halt_limit
+        )
+        until_installed(site, zone, site.config.host.halt_limit)
+
+
+def until_installed(site: Site, zone: ZoneName, limit: float) -> None:
+    """Poll until the zone is down; raises after `limit` seconds of the host's own time."""
+    waited, step = 0.0, 0.05
+    while survey.zone(site.host, zone).state is not ZoneState.INSTALLED:
+        if waited >= limit:
+            raise ZonemgrError(
+                f"zone {zone} is still up after {limit:g} seconds", hint=f"zonemgr halt {zone}"
+            )
+        site.host.pause(step)
+        waited, step = waited + step, min(step * 2, 1.0)
+
+
+def reboot(site: Site, name: str) -> None:
+    """Halt and boot at once, not graceful."""
+    with _zone(site, name) as zone:
+        zoneadm.reboot(site.host, zone)
+
+
+def restart(site: Site, name: str) -> None:
+    """Stop, then start and wait."""
+    with _zone(site, name) as zone:
+        bring_down(site, zone)
+        bring_up(site, zone)
+
+
+def ready(site: Site, name: str) -> None:
+    with _zone(site, name) as zone:
+        _missing_vnics(site, zone)
+        zoneadm.ready(site.host, zone)
+
+
+def mount(site: Site, name: str) -> None:
+    with _zone(site, name) as zone:
+        zoneadm.mount(site.host, zone)
+
+
+def unmount(site: Site, name: str) -> None:
+    with _zone(site, name) as zone:
+        zoneadm.unmount(site.host, zone)
+
+
+def login(site: Site, name: str, user: str = "") -> int:
+    """An interactive session; its exit status is zlogin's, which is 0 after any session (facts sheet 6.4)."""
+    look = glimpse(site)
+    privilege.require(look, "zone")
+    zone = survey.managed(look, ZoneName(name)).name
+    if user == "-S":
+        return site.host.interact("zlogin", "-S", zone)
+    return zlogin.login(site.host, ZoneName(zone), user=UserName(user) if user else None)
+
+
+def console(site: Site, name: str) -> int:
+    """The console; it works from `installed` on, and is left with ~. as any console."""
+    look = glimpse(site)
+    privilege.require(look, "zone")
+    return zlogin.console(site.host, ZoneName(survey.managed(look, ZoneName(name)).name))
+
+
+def wait(site: Site, zone: ZoneName, milestone: str, limit: float) -> None:
+    if not site.host.dry_run:
+        smf.wait_for(site.host, zone, milestone, limit=limit)
+
+
+class _zone:  # noqa: N801 - reads as a verb where it is used: with _zone(site, name) as zone
+    """A managed zone under its lock, after what dead runs left on it was cleared up."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.site, self.name = site, ZoneName(name)
+
+    def __enter__(self) -> ZoneName:
+        look = glimpse(self.site)
+        privilege.require(look, "zone")
+        survey.managed(look, self.name)
+        if not self.site.host.dry_run:
+            self.lock = locks.zone_lock(
+                self.site.config, self.name, records.new_run_id(), waiting=self.site.report.note
+            )
+            self.lock.__enter__()
+            job.recover_zone(self.site, self.name)
+        return self.name
+
+    def __exit__(self, *trouble: object) -> None:
+        if not self.site.host.dry_run:
+            self.lock.__exit__(None, None, None)
+
+
+def _missing_vnics(site: Site, zone: ZoneName) -> None:
+    """Make a zone's own VNICs again if the host was rebooted since: they are temporary."""
+    recorded = zonecfg.export(site.host, zone).attribute(parts.VNIC_ATTR)
+    if not recorded:
+        return
+    there = {link.name for link in dladm.links(site.host)}
+    for vnic in furnish.recall_vnics(recorded):
+        if vnic.name not in there:
+            site.report.note(f"VNIC {vnic.name} is made again")
+            dladm.create_vnic(
+                site.host,
+                LinkName(vnic.name),
+                over=vnic.over,
+                vlan=int(vnic.vlan) if vnic.vlan else None,
+                mac=vnic.mac or None,
+            )
+
+
+def state(host: Host, name: str) -> str:
+    """The zone's state as zoneadm says it."""
+    return str(survey.zone(host, name).state)

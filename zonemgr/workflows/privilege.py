@@ -1,0 +1,42 @@
+"""May the caller do this at all? Asked first, because pfexec without a profile runs things unprivileged, in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zonemgr.errors import ZonemgrError
+from zonemgr.host import system, zoneadm
+from zonemgr.host.door import Host
+
+TOOLS = {
+    "zone": ("zoneadm", "zonecfg", "zlogin"),
+    "zfs": ("zfs",),
+    "network": ("dladm",),
+    "packages": ("pkg",),
+}
+
+
+class NotAllowed(ZonemgrError):
+    """The caller lacks a rights profile; the message names it."""
+
+
+def require(host: Host, *needs: str) -> None:
+    """Raise unless this is a global zone and the caller's profiles cover `needs` (keys of TOOLS).
+
+    Root needs none; with an elevation other than pfexec it is that command's business.
+    """
+    zoneadm.list_zones(host)  # raises in a non-global zone, and where there is no zoneadm
+    elevate: Sequence[str] = getattr(host, "elevate", ())
+    if tuple(elevate) != ("pfexec",):
+        return
+    me = system.identity(host)
+    if me.is_root:
+        return
+    tools = [tool for need in needs for tool in TOOLS[need]]
+    missing = system.missing_profiles(system.profiles(host), tools)
+    if missing:
+        raise NotAllowed(
+            f"user {me.name} lacks the rights profile {missing[0]}"
+            + (f" and {len(missing) - 1} more" if missing[1:] else ""),
+            hint=f"as root: usermod -P '+{','.join(missing)}' {me.name}; or run zonemgr as root",
+        )

@@ -1,0 +1,107 @@
+"""Destroying a zone: one step that goes through to the end, also when it is taken up again after a crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zonemgr import records
+from zonemgr.errors import CommandError, NotOurs, ZonemgrError
+from zonemgr.host import zfs, zonecfg
+from zonemgr.host.door import Host
+from zonemgr.model import Dataset, ZoneName, ZoneState
+from zonemgr.workflows import furnish, parts, privilege, survey
+from zonemgr.workflows.job import Job, Site, glimpse, job
+from zonemgr.workflows.steps import Step
+
+
+@dataclass(frozen=True)
+class TakeDown(Step):
+    """Stop, uninstall, delete, remove VNICs and made datasets, prove it gone (design, section 5).
+
+    There is no way back from the middle, so undoing it is finishing it.
+    """
+
+    zone: str
+    home: str
+    run: str  # of the run that made the zone: what bears it goes with the zone
+    vnics: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"take down {self.zone}"
+
+    def do(self, host: Host) -> None:
+        home = Dataset(self.home)
+        state = parts.stop(host, self.zone)
+        if state in (ZoneState.INSTALLED, ZoneState.INCOMPLETE):
+            parts.uninstall(host, self.zone, home)
+        if state is not None:
+            zonecfg.delete(host, ZoneName(self.zone))
+        parts.remove_vnics(host, self.vnics)
+        for dataset in self.datasets:
+            if zfs.exists(host, Dataset(dataset)) and survey.marked(host, Dataset(dataset), self.run):
+                parts.remove_tree(host, Dataset(dataset))
+
+    def prove(self, host: Host) -> None:
+        parts.remove_remains(host, Dataset(self.home), self.run)
+        parts.gone(host, self.zone, Dataset(self.home))
+
+    def undo(self, host: Host) -> None:
+        self.do(host)
+        self.prove(host)
+
+
+def destroy(site: Site, name: str) -> None:
+    """Destroy a managed zone. A golden image whose clones live is refused."""
+    zone = ZoneName(name)
+    look = glimpse(site)
+    privilege.require(look, "zone", "zfs")
+    survey.zone(look, zone)
+    with job(site, [zone], records.new_run_id()) as work:
+        work.do(step_for(glimpse(site), site, zone))
+
+
+def step_for(look: Host, site: Site, name: str) -> TakeDown:
+    """The take-down of an existing zone, after everything that forbids it was looked for."""
+    zone = _managed_or_half_made(look, site, name)
+    settings = zonecfg.export(look, ZoneName(name))
+    run = settings.attribute(parts.RUN_ATTR) or ""
+    _refuse_golden_in_use(look, zone)
+    survey.one_owner(look, zone.row.path, zone.dataset)
+    made = furnish.recall_vnics(settings.attribute(parts.VNIC_ATTR) or "")
+    return TakeDown(name, zone.dataset, run, tuple(vnic.name for vnic in made), tuple(settings.dataset))
+
+
+def _managed_or_half_made(look: Host, site: Site, name: str) -> survey.Managed:
+    """A zone whose dataset is gone, or never got there, is still known by its attrs, which are the truth."""
+    try:
+        return survey.managed(look, name)
+    except NotOurs:
+        settings = zonecfg.export(look, ZoneName(name))
+        kind = settings.attribute(parts.KIND_ATTR)
+        if kind not in (survey.GIZ, survey.DIZ):
+            raise
+        dataset, _ = survey.home_of(site.config, kind, name)
+        return survey.Managed(survey.zone(look, name), kind, dataset, {})
+
+
+def _refuse_golden_in_use(look: Host, zone: survey.Managed) -> None:
+    clones = survey.disposables_of(look, zone.dataset)
+    if not clones:
+        return
+    by_home = {one.dataset: one.name for one in survey.managed_zones(look)}
+    names = sorted({by_home.get(Dataset(clone.partition("/ROOT")[0]), clone) for clone in clones})
+    raise ZonemgrError(
+        f"golden image {zone.name} has clones: {', '.join(names)}",
+        hint=f"destroy them first: zonemgr destroy {names[0]}",
+    )
+
+
+def discard(work: Job, step: TakeDown) -> None:
+    """Take down a zone that this very run made; its own steps then have nothing left to undo."""
+    try:
+        work.do(step)
+    except CommandError as failed:
+        failed.hint = failed.hint or f"try again with: zonemgr destroy {step.zone}"
+        raise
+    work.begun.clear()
