@@ -6,24 +6,22 @@ A zone without a process of its own (mounted, or booted with cells off) gets a c
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from zonemgr.lab import accounts, processes, programs
+from zonemgr.lab import accounts, cellroot, processes
 from zonemgr.lab.processes import alive
 from zonemgr.lab.world import LabError, World
-from zonemgr.lab.zonestore import Fs, ZoneConfig
+from zonemgr.lab.zonestore import ZoneConfig
 
 if TYPE_CHECKING:
-    from zonemgr.lab.rootfs import Outside
+    pass
 
 __all__ = ["Place", "alive", "enter", "of", "spawn", "start", "stop"]
 
@@ -35,11 +33,8 @@ CAPABILITIES = frozenset((0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18,
 # The first process: an init that does nothing but bury what nobody else does.
 INIT = "trap '' HUP INT TERM; while :; do sleep 2147483647 & wait; done"
 
-# Of the machine's top level, what programs need besides /usr.
-SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
-# lofs options that a bind mount can keep (facts sheet 12).
-LOFS = {"ro": 1, "nosuid": 2, "nosetuid": 2, "nodevices": 4, "noexec": 8}
+READY = "ready"
 
 
 @dataclass(frozen=True)
@@ -48,19 +43,6 @@ class Place:
 
     pid: int
     start: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All it takes to build a cell, gathered before anything is changed."""
-
-    lab: Path
-    zone: str
-    root: Path
-    scratch: bool  # the maintenance root of the `mounted` state (facts sheet 1.5): the zone's own root is /a
-    inside: bool  # in the lab's global zone, whose /usr has the emulated commands already
-    fs: tuple[tuple[str, Fs], ...]  # where each comes from on the machine
-    facts: dict[str, Any]  # what zone.json tells the commands inside
 
 
 # -- up and down -------------------------------------------------------------------------------------------
@@ -73,20 +55,36 @@ def start(world: World, zone: str, root: Path, config: ZoneConfig) -> tuple[int,
     """
     if world.get("cells") == "off":
         return 0, 0
-    place = _start(_plan(world, zone, root, config, scratch=False), clean=True)
+    _stop_all(world, zone)  # a zoneadm killed while booting may have left one that the kernel never heard of
+    place = _start(cellroot.plan(world, zone, root, config, scratch=False), clean=True)
     return place.pid, place.start
 
 
 def stop(world: World, zone: str) -> None:
     """Kill everything in a zone's cell; returns when it is gone."""
-    row = world.db.execute("select init_pid, init_start from kernel_zones where name = ?", (zone,)).fetchone()
-    if row is not None and row["init_pid"]:
-        _stop(Place(row["init_pid"], row["init_start"]), zone)
+    _stop_all(world, zone)
 
 
-def _stop(place: Place, zone: str) -> None:
+def _stop_all(world: World, zone: str) -> None:
+    """Every cell made for the zone: its own, and what commands that were killed left behind."""
+    for note in sorted(_notes(world.dir, zone).glob("*")):
+        pid, start = note.name.split(".")
+        _stop(world.dir, Place(int(pid), int(start)), zone)
+
+
+def _stop(lab: Path, place: Place, zone: str) -> None:
     if not processes.kill(place.pid, place.start):
         raise LabError(f"the processes of zone {zone} did not end")
+    _note(lab, zone, place).unlink(missing_ok=True)
+
+
+def _notes(lab: Path, zone: str) -> Path:
+    return lab / "cells" / zone
+
+
+def _note(lab: Path, zone: str, place: Place) -> Path:
+    """A file whose name remembers a cell: written before the cell may live on by itself."""
+    return _notes(lab, zone) / f"{place.pid}.{place.start}"
 
 
 @contextmanager
@@ -105,80 +103,62 @@ def of(world: World, zone: str) -> Iterator[Place]:
 
     root, scratch = Path(row["root"]), row["state"] == "mounted"
     real = root.with_name("root") if scratch else root
-    plan = _plan(world, zone, world.path(real), zonestore.load(world, zone), scratch=scratch)
+    plan = cellroot.plan(world, zone, world.path(real), zonestore.load(world, zone), scratch=scratch)
     place = _start(plan, clean=False)
     try:
         yield place
     finally:
-        _stop(place, zone)
-
-
-def _plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bool) -> Plan:
-    row = world.db.execute("select * from kernel_zones where name = ?", (zone,)).fetchone()
-    facts = {
-        "zone": zone,
-        "id": row["id"] if row else 0,
-        "uuid": row["uuid"] if row else "",
-        "flavour": world.flavour,
-        "latency": world.latency,
-        "clock": float(world.get("clock.offset", "0")),
-        "updates": int(world.get("pkg.updates", "0")),
-        "brand": config.brand,
-        "ip_type": config.ip_type,
-        "booted": row["booted"] if row and row["booted"] else world.now(),
-        "boot_args": row["boot_args"] if row else "",
-        "net": [asdict(net) for net in config.net],
-        "links": _links(world, zone, [net.physical for net in config.net]),
-    }
-    mounts = [] if scratch else [(str(world.path(fs.special)), fs) for fs in config.fs]
-    inside = Path("/.lab/gz.json").exists()
-    if not (world.dir / "programs/interpreter.json").exists():
-        programs.write(world.dir)
-    return Plan(world.dir, zone, root, scratch, inside, tuple(mounts), facts)
-
-
-def _links(world: World, zone: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of the zone's links, as the global zone knows them."""
-    links = [dict(row) for row in world.db.execute("select * from links")]
-    return [link for link in links if link["name"] in names or link.get("zone") == zone]
+        _stop(world.dir, place, zone)
 
 
 # -- making one --------------------------------------------------------------------------------------------
 
 
-def _start(plan: Plan, *, clean: bool) -> Place:
-    """Fork, unshare, fork again, build, become init; the one in the middle ends at once."""
+def _start(plan: cellroot.Plan, *, clean: bool) -> Place:
+    """Fork, unshare, fork again, build, become init; the one in the middle ends at once.
+
+    The new first process goes on only when it has been noted down: who is killed here leaves none running.
+    """
     answer, told = os.pipe()
+    go_ahead, going = os.pipe()
     middle = os.fork()
     if middle == 0:
         os.close(answer)
-        _middle(plan, told, clean)
+        os.close(going)
+        _middle(plan, told, go_ahead, clean)
     os.close(told)
-    with open(answer, "rb") as pipe:
-        text = pipe.read().decode("utf-8", "surrogateescape")
-    os.waitpid(middle, 0)
-    first, _, trouble = text.partition("\n")
-    if trouble or not first.isdigit():
-        raise LabError(
-            f"zone {plan.zone} cannot have a cell: {trouble.strip() or first or 'no reason given'}"
-        )
+    os.close(go_ahead)
     try:
-        return Place(int(first), processes.stat(int(first)).start)
-    except OSError:
-        raise LabError(f"zone {plan.zone}: its cell ended as soon as it was made") from None
+        with open(answer, encoding="utf-8", errors="surrogateescape") as lines:
+            place = _made(plan.zone, lines.readline().strip(), lines.readline().strip())
+        note = _note(plan.lab, plan.zone, place)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+        os.write(going, b"!")
+    finally:
+        os.close(going)
+        os.waitpid(middle, 0)
+    return place
 
 
-def _middle(plan: Plan, told: int, clean: bool) -> NoReturn:
-    """In a child: make the namespaces and in them the first process; tell its pid, then any trouble."""
+def _made(zone: str, pid: str, result: str) -> Place:
+    if result != READY or not pid.isdigit():
+        trouble = result or (pid if not pid.isdigit() else "") or "its first process died"
+        raise LabError(f"zone {zone} cannot have a cell: {trouble}")
+    return Place(int(pid), processes.stat(int(pid)).start)
+
+
+def _middle(plan: cellroot.Plan, told: int, go_ahead: int, clean: bool) -> NoReturn:
+    """In a child: make the namespaces, in them the first process; tell its pid, then READY or the trouble."""
     try:
         from zonemgr.lab import namespaces as ns
         from zonemgr.lab import rootfs
 
         os.setsid()
         os.umask(0o022)
-        _let_go_of_everything_but(told)
-        privileged_unshare(ns.NEWNS | ns.NEWPID | ns.NEWUTS | ns.NEWIPC | ns.NEWNET)
-        outside = _hold(plan, rootfs.Outside())
+        _let_go_of_everything_but({told, go_ahead})
+        ns.unshare_as_root(ns.NEWNS | ns.NEWPID | ns.NEWUTS | ns.NEWIPC | ns.NEWNET)
+        outside = cellroot.hold(plan, rootfs.Outside())
         ns.loopback_up()
         gate, held = os.pipe()
         first = os.fork()
@@ -187,195 +167,26 @@ def _middle(plan: Plan, told: int, clean: bool) -> NoReturn:
             os._exit(0)
         os.close(held)
         os.read(gate, 1)  # ends when the one in the middle has told the pid and is gone
-        _build(plan, outside, clean)
+        cellroot.build(plan, outside, clean)
         ns.drop_capabilities(CAPABILITIES)
-        os.execve("/bin/sh", ["init", "-c", INIT], {"PATH": "/usr/sbin:/usr/bin"})
+        os.write(told, f"{READY}\n".encode())
+        if os.read(go_ahead, 1):
+            os.execve("/bin/sh", ["init", "-c", INIT], {"PATH": "/usr/sbin:/usr/bin"})
     except BaseException as trouble:  # noqa: BLE001 - nobody else is left to tell it
         plain = isinstance(trouble, (OSError, LabError))
-        detail = str(trouble) if plain else traceback.format_exc()
-        os.write(told, detail.encode("utf-8", "surrogateescape") or b"no reason given")
+        detail = str(trouble) if plain else traceback.format_exc().replace("\n", " | ")
+        os.write(told, f"{detail}\n".encode("utf-8", "surrogateescape"))
     os._exit(1)
 
 
-def privileged_unshare(flags: int) -> bool:
-    """Leave these namespaces; whoever may not do that by himself becomes root of a user namespace first.
-
-    False when that one has a single user.
-    """
-    from zonemgr.lab import namespaces as ns
-
-    try:
-        ns.unshare(flags)
-        return True
-    except PermissionError:
-        pass
-    try:
-        many = ns.new_user_namespace()
-        ns.unshare(flags)
-        return many
-    except OSError as trouble:
-        raise LabError(
-            f"a lab needs root or user namespaces, and this machine gives neither ({trouble.strerror});"
-            " run zonemgr as root, or see sysctl user.max_user_namespaces and"
-            " kernel.apparmor_restrict_unprivileged_userns"
-        ) from None
-
-
-def _let_go_of_everything_but(descriptor: int) -> None:
+def _let_go_of_everything_but(kept: set[int]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    limit = os.sysconf("SC_OPEN_MAX")
-    os.closerange(3, descriptor)
-    os.closerange(descriptor + 1, min(limit, 65536) if limit > 0 else 65536)
-
-
-def _hold(plan: Plan, outside: Outside) -> Outside:
-    """Open all that will be shown inside, while its paths still mean what they say."""
-    from zonemgr.lab import rootfs
-
-    outside.hold("root", plan.root, follow=False)
-    if plan.scratch:
-        outside.hold("etc", plan.root / "etc", follow=False)
-        outside.hold("var", plan.root / "var", follow=False)
-    for name in ("usr", *SYSTEM):
-        if Path("/", name).is_dir():
-            outside.hold(name, f"/{name}")
-            outside.note_link(name)
-    outside.hold("proc", "/proc")
-    rootfs.hold_devices(outside)
-    hold_programs(outside, plan.lab, inside=plan.inside)
-    with suppress(OSError):
-        outside.hold("alternatives", "/.lab/etc/alternatives" if plan.inside else "/etc/alternatives")
-    for number, (source, fs) in enumerate(plan.fs):
-        if fs.type != "lofs":
-            raise LabError(f"a file system of type {fs.type} in a zone is not emulated")
-        outside.hold(f"fs{number}", source)
-    return outside
-
-
-def hold_programs(outside: Outside, lab: Path, *, inside: bool) -> None:
-    """Open the emulated commands and what they need to start, for `show_programs`."""
-    python = programs.interpreter(lab)
-    outside.hold("programs", lab / "programs/usr")
-    outside.hold("lab/lib", "/.lab/lib" if inside else programs.package_parent())
-    outside.hold("lab/pyc", lab / "pyc")
-    if python.prefix:
-        outside.hold("lab/python", "/.lab/python" if inside else python.prefix)
-
-
-def show_usr(outside: Outside, *, inside: bool) -> bool:
-    """The machine's /usr with the emulated commands over it; False where the machine cannot do that."""
-    if inside:
-        outside.bind("usr", "/usr", flags=1)
-        return True
-    try:
-        outside.overlay("/usr", ("programs", "usr"))
-    except OSError:
-        outside.bind("usr", "/usr", flags=1)
-        return False
-    return True
-
-
-def _build(plan: Plan, outside: Outside, clean: bool) -> None:
-    from zonemgr.lab import namespaces as ns
-    from zonemgr.lab import rootfs
-
-    ns.mount("", "/", flags=ns.REC | ns.PRIVATE)
-    outside.enter("root", empty=plan.scratch)
-    rootfs.proc(outside)
-    if plan.scratch:
-        _show_scratch(outside)
-    show_usr(outside, inside=plan.inside)
-    for name in SYSTEM:
-        _show_system(outside, name)
-    if outside.holds("alternatives"):
-        outside.bind("alternatives", "/etc/alternatives", flags=ns.RDONLY)
-    rootfs.devices(outside)
-    _show_volatile(clean)
-    _show_lab(outside, plan.facts)
-    for number, (_, fs) in enumerate(plan.fs):
-        _show_lofs(outside, f"fs{number}", fs)
-    rootfs.protect_kernel()
-    outside.leave()
-    ns.set_host_name(_host_name(plan.zone))
-
-
-def _show_scratch(outside: Outside) -> None:
-    """The maintenance root: the zone's own /etc and /var, and all of it at /a (facts sheet 1.5)."""
-    from zonemgr.lab import rootfs
-
-    for name in ("etc", "var"):
-        outside.bind(name, f"/{name}")
-    outside.bind("root", "/a")
-    rootfs.tmpfs("/tmp", "1777")
-
-
-def _show_system(outside: Outside, name: str) -> None:
-    """A directory of programs or libraries that the machine has beside /usr, or as a link into it."""
-    from zonemgr.lab import namespaces as ns
-    from zonemgr.lab import rootfs
-
-    link = outside.links.get(name)
-    if link is None:
-        if outside.holds(name):
-            outside.bind(name, f"/{name}", flags=ns.RDONLY)
-        return
-    if os.path.realpath(f"/{name}") != link:  # the zone's /bin is a link to /usr/bin as well
-        rootfs.make_point(f"/{name}", directory=True)
-        ns.mount(link, f"/{name}", flags=ns.BIND)
-
-
-def _show_volatile(clean: bool) -> None:
-    """What is empty after a boot. /tmp is a directory of the zone's, to be there from cell to cell."""
-    from zonemgr.lab import rootfs
-
-    for path in ("/var/run", "/etc/svc/volatile"):
-        rootfs.tmpfs(path)
-    temporary = Path("/tmp")
-    temporary.mkdir(exist_ok=True)
-    temporary.chmod(0o1777)
-    for entry in os.scandir(temporary) if clean else ():
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        else:
-            Path(entry.path).unlink()
-
-
-def _show_lab(outside: Outside, facts: dict[str, Any]) -> None:
-    from zonemgr.lab import namespaces as ns
-    from zonemgr.lab import rootfs
-
-    rootfs.tmpfs("/.lab")
-    show_programs(outside)
-    Path("/.lab/zone.json").write_text(json.dumps(facts) + "\n")
-    rootfs.remount("/.lab", ns.RDONLY)
-
-
-def show_programs(outside: Outside) -> None:
-    """What `hold_programs` opened, below /.lab."""
-    from zonemgr.lab import namespaces as ns
-
-    for name in ("lib", "pyc", "python"):
-        if outside.holds(f"lab/{name}"):
-            outside.bind(f"lab/{name}", f"/.lab/{name}", flags=0 if name == "pyc" else ns.RDONLY)
-
-
-def _show_lofs(outside: Outside, name: str, fs: Fs) -> None:
-    directory = Path(fs.dir)
-    if os.path.realpath(directory) != os.path.normpath(directory):
-        raise LabError(f"{fs.dir} is a symlink or below one")
-    flags = 0
-    for option in fs.options:
-        flags |= LOFS.get(option, 0)
-    outside.bind(name, fs.dir, flags=flags, recursive="nosub" not in fs.options)
-
-
-def _host_name(zone: str) -> str:
-    try:
-        return Path("/etc/nodename").read_text().split()[0]
-    except (OSError, IndexError, UnicodeDecodeError):
-        return zone
+    for entry in os.listdir("/proc/self/fd"):
+        if int(entry) > 2 and int(entry) not in kept:
+            with suppress(OSError):
+                os.close(int(entry))
 
 
 # -- going in ----------------------------------------------------------------------------------------------
@@ -390,7 +201,7 @@ def spawn(place: Place, body: Callable[[], int], descriptors: tuple[int, int, in
     from zonemgr.lab import namespaces as ns
 
     if not ns.same(ns.NEWUSER, place.pid):
-        return _fork(lambda: _wait_like(_spawn(place, body, descriptors, ns.NEWUSER)), descriptors)
+        return _fork(lambda: _wait_like(_spawn(place, body, (0, 1, 2), ns.NEWUSER)), descriptors)
     return _spawn(place, body, descriptors, 0)
 
 
@@ -448,14 +259,15 @@ def _above_stdio(descriptors: Sequence[int]) -> list[int]:
 
 
 def _wait_like(child: int) -> int:
-    """Wait for a child and end as it did."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda got, _frame: os.kill(child, got))
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
-        os.kill(os.getpid(), os.WTERMSIG(status))
-    return os.waitstatus_to_exitcode(status)
+    """Wait for a child, pass interrupts on to its process group, and end as it did."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, lambda number, _frame: os.killpg(child, number))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status < 0:
+        from zonemgr.lab.program import die
+
+        die(-status)
+    return status
 
 
 def enter(

@@ -95,7 +95,7 @@ def _boot(lab: Path) -> None:
     world = World(lab)
     try:
         if find(lab) is not None:
-            from zonemgr.lab.inprocess import reboot
+            from zonemgr.lab.power import reboot
 
             reboot(world)
         elif not world.get("host.booted"):

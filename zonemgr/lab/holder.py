@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zonemgr.lab import cell, gz, rootfs
+from zonemgr.lab import cellroot, gz, rootfs
 from zonemgr.lab import namespaces as ns
 from zonemgr.lab.world import LabError
 
@@ -38,7 +38,7 @@ def main() -> NoReturn:
 def _make(order: dict[str, Any]) -> None:
     """Leave the machine's namespaces and fork the first process of the new ones."""
     before = os.readlink("/proc/self/ns/user")
-    many = cell.privileged_unshare(ns.NEWNS | ns.NEWPID | ns.NEWUTS | ns.NEWIPC)
+    many = ns.unshare_as_root(ns.NEWNS | ns.NEWPID | ns.NEWUTS | ns.NEWIPC)
     user_namespace = os.readlink("/proc/self/ns/user") != before
     answer, told = os.pipe()
     first = os.fork()
@@ -92,7 +92,7 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     outside, unseen = _hold(lab, order)
     outside.enter("root")
     rootfs.proc(outside)
-    overlay = cell.show_usr(outside, inside=False)
+    overlay = cellroot.show_usr(outside, inside=False)
     for name in order["machine"]:
         if name in gz.BY_ITSELF or not outside.holds(f"/{name}"):
             continue
@@ -111,7 +111,7 @@ def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
     for name, path in (("usr", "/usr"), ("proc", "/proc"), ("etc", "/etc"), ("lab/dir", lab)):
         outside.hold(name, path)
     outside.hold("lab/venv", order["prefix"])
-    cell.hold_programs(outside, lab, inside=False)
+    cellroot.hold_programs(outside, lab, inside=False)
     for name in order["machine"]:
         try:
             outside.hold(f"/{name}", f"/{name}")
@@ -122,7 +122,7 @@ def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
 
 def _show_lab(outside: rootfs.Outside, lab: Path) -> None:
     rootfs.tmpfs("/.lab")
-    cell.show_programs(outside)
+    cellroot.show_programs(outside)
     outside.bind("etc", "/.lab/etc", flags=ns.RDONLY)
     outside.bind("lab/venv", "/.lab/venv", flags=ns.RDONLY)
     outside.bind("lab/dir", "/.lab/dir")

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from zonemgr.lab import dispatch, faults, tools
+from zonemgr.lab import dispatch, faults
 from zonemgr.lab.call import Call, Finished, Sink, TimeLimit
-from zonemgr.lab.world import HOST_BOOT, LabError, World
+from zonemgr.lab.power import reboot
+from zonemgr.lab.world import LabError, World
 
 Chunk = Callable[[bytes], None]
 
@@ -108,14 +109,6 @@ class _SameProcess:
     def reboot(self) -> None:
         reboot(self.world)
         self.kill_caller()
-
-
-def reboot(world: World) -> None:
-    """What a power cut and the boot after it leave of the host: each tool says so for its own rows."""
-    tools.load_all()
-    world.db.execute("delete from kernel_zones")
-    for after_boot in HOST_BOOT:
-        after_boot(world)
 
 
 # -- comparing worlds --------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import struct
 import subprocess
 from pathlib import Path
 
+from zonemgr.lab.world import LabError
+
 NEWNS = 0x00020000
 NEWUTS = 0x04000000
 NEWIPC = 0x08000000
@@ -116,6 +118,28 @@ def join(pid: int, flags: int) -> None:
 
 
 # -- user namespaces ---------------------------------------------------------------------------------------
+
+
+def unshare_as_root(flags: int) -> bool:
+    """Leave these namespaces; whoever may not do that by himself becomes root of a user namespace first.
+
+    False when that one has a single user.
+    """
+    try:
+        unshare(flags)
+        return True
+    except PermissionError:
+        pass
+    try:
+        many = new_user_namespace()
+        unshare(flags)
+        return many
+    except OSError as trouble:
+        raise LabError(
+            f"a lab needs root or user namespaces, and this machine gives neither ({trouble.strerror});"
+            " run zonemgr as root, or see sysctl user.max_user_namespaces and"
+            " kernel.apparmor_restrict_unprivileged_userns"
+        ) from None
 
 
 def new_user_namespace() -> bool:

@@ -1,0 +1,264 @@
+"""What a cell shows at its root: gathered before anything changes, then built inside its namespaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zonemgr.lab import programs
+from zonemgr.lab.call import Call
+from zonemgr.lab.world import LabError, World
+from zonemgr.lab.zonestore import ZoneConfig
+
+if TYPE_CHECKING:
+    from zonemgr.lab.rootfs import Outside
+
+# Of the machine's top level, what programs need besides /usr.
+SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+# lofs options that a bind mount can keep (facts sheet 12).
+LOFS = {"ro": 1, "nosuid": 2, "nosetuid": 2, "nodevices": 4, "noexec": 8}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A directory of the machine that a zone sees at a path of its own."""
+
+    source: str
+    point: str
+    options: tuple[str, ...] = ()
+    only_if_empty: bool = False  # a dataset of the zone's own is not mounted over files
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All it takes to build a cell, gathered before anything is changed."""
+
+    lab: Path
+    zone: str
+    root: Path
+    scratch: bool  # the maintenance root of the `mounted` state (facts sheet 1.5): the zone's own root is /a
+    inside: bool  # in the lab's global zone, whose /usr has the emulated commands already
+    shown: tuple[Shown, ...]  # file systems of the global zone shown inside
+    facts: dict[str, Any]  # what zone.json tells the commands inside
+
+
+# -- gathering ---------------------------------------------------------------------------------------------
+
+
+def plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bool) -> Plan:
+    row = world.db.execute("select * from kernel_zones where name = ?", (zone,)).fetchone()
+    facts = {
+        "zone": zone,
+        "id": row["id"] if row else 0,
+        "uuid": row["uuid"] if row else "",
+        "flavour": world.flavour,
+        "latency": world.latency,
+        "clock": float(world.get("clock.offset", "0")),
+        "updates": int(world.get("pkg.updates", "0")),
+        "brand": config.brand,
+        "ip_type": config.ip_type,
+        "booted": row["booted"] if row and row["booted"] else world.now(),
+        "boot_args": row["boot_args"] if row else "",
+        "net": [asdict(net) for net in config.net],
+        "links": _links(world, zone, [net.physical for net in config.net]),
+    }
+    shown = [] if scratch else [*_resources(world, config), *_delegated(world, config)]
+    inside = Path("/.lab/gz.json").exists()
+    if not (world.dir / "programs/interpreter.json").exists():
+        programs.write(world.dir)
+    return Plan(world.dir, zone, root, scratch, inside, tuple(shown), facts)
+
+
+def _links(world: World, zone: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of the zone's links, as the global zone knows them."""
+    links = [dict(row) for row in world.db.execute("select * from links")]
+    return [link for link in links if link["name"] in names or link.get("zone") == zone]
+
+
+def _resources(world: World, config: ZoneConfig) -> Iterator[Shown]:
+    """The zone's fs resources."""
+    for fs in config.fs:
+        if fs.type == "lofs":
+            yield Shown(str(world.path(fs.special)), fs.dir, fs.options)
+        elif fs.type == "zfs":
+            yield Shown(_content(world, fs.special), fs.dir, fs.options)
+        else:
+            raise LabError(f"a file system of type {fs.type} in a zone is not emulated")
+
+
+def _delegated(world: World, config: ZoneConfig) -> Iterator[Shown]:
+    """Datasets given to the zone, and those below them: the zone mounts them itself when it boots."""
+    columns = ("-H", "-r", "-t", "filesystem", "-o", "name,mountpoint,canmount")
+    for given in config.dataset:
+        listed = Call(world, ["zfs"]).run("zfs", "list", *columns, given)
+        for name, point, can in (line.split("\t") for line in listed.stdout.splitlines()):
+            if can == "on" and point.startswith("/"):
+                yield Shown(_content(world, name), point, only_if_empty=True)
+
+
+def _content(world: World, dataset: str) -> str:
+    """The directory with the content of a file system that is not mounted in the global zone."""
+    row = world.db.execute("select id from zfs_datasets where name = ?", (dataset,)).fetchone()
+    if row is None:
+        raise LabError(f"there is no dataset {dataset}")
+    content = world.store / "fs" / str(row["id"])
+    content.mkdir(parents=True, exist_ok=True)
+    return str(content)
+
+
+# -- building ----------------------------------------------------------------------------------------------
+
+
+def hold(plan: Plan, outside: Outside) -> Outside:
+    """Open all that will be shown inside, while its paths still mean what they say."""
+    from zonemgr.lab import rootfs
+
+    outside.hold("root", plan.root, follow=False)
+    if plan.scratch:
+        outside.hold("etc", plan.root / "etc", follow=False)
+        outside.hold("var", plan.root / "var", follow=False)
+    for name in ("usr", *SYSTEM):
+        if Path("/", name).is_dir():
+            outside.hold(name, f"/{name}")
+            outside.note_link(name)
+    outside.hold("proc", "/proc")
+    rootfs.hold_devices(outside)
+    hold_programs(outside, plan.lab, inside=plan.inside)
+    with suppress(OSError):
+        outside.hold("alternatives", "/.lab/etc/alternatives" if plan.inside else "/etc/alternatives")
+    for number, shown in enumerate(plan.shown):
+        outside.hold(f"fs{number}", shown.source)
+    return outside
+
+
+def hold_programs(outside: Outside, lab: Path, *, inside: bool) -> None:
+    """Open the emulated commands and what they need to start, for `show_programs`."""
+    python = programs.interpreter(lab)
+    outside.hold("programs", lab / "programs/usr")
+    outside.hold("lab/lib", "/.lab/lib" if inside else programs.package_parent())
+    outside.hold("lab/pyc", lab / "pyc")
+    if python.prefix:
+        outside.hold("lab/python", "/.lab/python" if inside else python.prefix)
+
+
+def show_usr(outside: Outside, *, inside: bool) -> bool:
+    """The machine's /usr with the emulated commands over it; False where the machine cannot do that."""
+    if inside:
+        outside.bind("usr", "/usr", flags=1)
+        return True
+    try:
+        outside.overlay("/usr", ("programs", "usr"))
+    except OSError:
+        outside.bind("usr", "/usr", flags=1)
+        return False
+    return True
+
+
+def build(plan: Plan, outside: Outside, clean: bool) -> None:
+    from zonemgr.lab import namespaces as ns
+    from zonemgr.lab import rootfs
+
+    ns.mount("", "/", flags=ns.REC | ns.PRIVATE)
+    outside.enter("root", empty=plan.scratch)
+    rootfs.proc(outside)
+    if plan.scratch:
+        _show_scratch(outside)
+    show_usr(outside, inside=plan.inside)
+    for name in SYSTEM:
+        _show_system(outside, name)
+    if outside.holds("alternatives"):
+        outside.bind("alternatives", "/etc/alternatives", flags=ns.RDONLY)
+    rootfs.devices(outside)
+    _show_volatile(clean)
+    _show_lab(outside, plan.facts)
+    for number, shown in enumerate(plan.shown):
+        _show(outside, f"fs{number}", shown)
+    rootfs.protect_kernel()
+    outside.leave()
+    ns.set_host_name(_host_name(plan.zone))
+
+
+def _show_scratch(outside: Outside) -> None:
+    """The maintenance root: the zone's own /etc and /var, and all of it at /a (facts sheet 1.5)."""
+    from zonemgr.lab import rootfs
+
+    for name in ("etc", "var"):
+        outside.bind(name, f"/{name}")
+    outside.bind("root", "/a")
+    rootfs.tmpfs("/tmp", "1777")
+
+
+def _show_system(outside: Outside, name: str) -> None:
+    """A directory of programs or libraries that the machine has beside /usr, or as a link into it."""
+    from zonemgr.lab import namespaces as ns
+    from zonemgr.lab import rootfs
+
+    link = outside.links.get(name)
+    if link is None:
+        if outside.holds(name):
+            outside.bind(name, f"/{name}", flags=ns.RDONLY)
+        return
+    if os.path.realpath(f"/{name}") != link:  # the zone's /bin is a link to /usr/bin as well
+        rootfs.make_point(f"/{name}", directory=True)
+        ns.mount(link, f"/{name}", flags=ns.BIND)
+
+
+def _show_volatile(clean: bool) -> None:
+    """What is empty after a boot. /tmp is a directory of the zone's, to be there from cell to cell."""
+    from zonemgr.lab import rootfs
+
+    for path in ("/var/run", "/etc/svc/volatile"):
+        rootfs.tmpfs(path)
+    temporary = Path("/tmp")
+    temporary.mkdir(exist_ok=True)
+    temporary.chmod(0o1777)
+    for entry in os.scandir(temporary) if clean else ():
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            Path(entry.path).unlink()
+
+
+def _show_lab(outside: Outside, facts: dict[str, Any]) -> None:
+    from zonemgr.lab import namespaces as ns
+    from zonemgr.lab import rootfs
+
+    rootfs.tmpfs("/.lab")
+    show_programs(outside)
+    Path("/.lab/zone.json").write_text(json.dumps(facts) + "\n")
+    rootfs.remount("/.lab", ns.RDONLY)
+
+
+def show_programs(outside: Outside) -> None:
+    """What `hold_programs` opened, below /.lab."""
+    from zonemgr.lab import namespaces as ns
+
+    for name in ("lib", "pyc", "python"):
+        if outside.holds(f"lab/{name}"):
+            outside.bind(f"lab/{name}", f"/.lab/{name}", flags=0 if name == "pyc" else ns.RDONLY)
+
+
+def _show(outside: Outside, name: str, shown: Shown) -> None:
+    point = Path(shown.point)
+    if os.path.realpath(point) != os.path.normpath(point):
+        raise LabError(f"{shown.point} is a symlink or below one")
+    if shown.only_if_empty and point.is_dir() and any(point.iterdir()):
+        return
+    flags = 0
+    for option in shown.options:
+        flags |= LOFS.get(option, 0)
+    outside.bind(name, shown.point, flags=flags, recursive="nosub" not in shown.options)
+
+
+def _host_name(zone: str) -> str:
+    try:
+        return Path("/etc/nodename").read_text().split()[0]
+    except (OSError, IndexError, UnicodeDecodeError):
+        return zone
