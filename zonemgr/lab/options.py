@@ -17,14 +17,20 @@ class BadOption(Exception):
 def parse(
     words: Sequence[str], letters: str, long: Mapping[str, str] | None = None
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """Options as (letter, value), and operands; with long names it is getopt_long, which takes any order."""
-    names = dict(long or {})
-    spelled = [name + ("=" if f"{letter}:" in letters else "") for name, letter in names.items()]
+    """Options as (letter, value), and operands; with long names it is getopt_long, which takes any order.
+
+    `long`: name to letter, or to a word of its own when it has no short form; then a value is asked for by `NAME=`.
+    """
+    names = {name.rstrip("="): key for name, key in (long or {}).items()}
+    valued = {
+        name.rstrip("=") for name, key in (long or {}).items() if name[-1] == "=" or f"{key}:" in letters
+    }
+    spelled = [name + ("=" if name in valued else "") for name in names]
     read = getopt.gnu_getopt if long is not None else getopt.getopt
     try:
         found, rest = read(list(words), letters, spelled)
     except getopt.GetoptError as trouble:
-        raise BadOption(trouble.opt[:1], missing="requires argument" in trouble.msg) from None
+        raise BadOption(trouble.opt, missing="requires argument" in trouble.msg) from None
     return [
         (names.get(name[2:], name[1:]) if name.startswith("--") else name[1:], v) for name, v in found
     ], rest

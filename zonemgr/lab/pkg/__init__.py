@@ -1,0 +1,145 @@
+"""pkg(1): the Image Packaging System over an image below the root, of the global zone or a zone (facts sheet 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zonemgr.lab.world import FIRST_DAY, World
+
+if TYPE_CHECKING:
+    from zonemgr.lab.call import Call
+    from zonemgr.lab.pkg.command import Run
+
+NOT_EMULATED = (
+    "apply-hot-fix", "autoremove", "contents", "search", "fix", "revert", "mediator", "set-mediator",
+    "unset-mediator", "variant", "change-variant", "facet", "change-facet", "avoid", "unavoid", "freeze",
+    "unfreeze", "flag", "property", "set-property", "add-property-value", "remove-property-value",
+    "unset-property", "history", "purge-history", "rebuild-index", "update-format", "image-create",
+    "copy-publishers-from", "attach-linked", "audit-linked", "detach-linked", "list-linked", "pubcheck-linked",
+    "sync-linked", "property-linked", "set-property-linked", "exact-install", "dehydrate", "rehydrate", "clean",
+)  # fmt: skip
+USAGE = """Usage:
+        pkg [options] command [cmd_options] [operands]
+
+Basic subcommands:
+        pkg refresh [-q] [--full] [publisher ...]
+        pkg install [-nvq] [-g path_or_uri ...] [--accept] [--no-refresh] ... pkg_fmri_pattern ...
+        pkg uninstall [-nvq] [--ignore-missing] ... pkg_fmri_pattern ...
+        pkg update [-nvq] [-g path_or_uri ...] [--accept] [--no-refresh] ... [pkg_fmri_pattern ...]
+        pkg list [-Haqnuv] [-g path_or_uri ...] [--no-refresh] [pkg_fmri_pattern ...]
+        pkg info [-lqr] [pkg_fmri_pattern ...]
+        pkg publisher [-HPn] [-F format] [publisher ...]
+        pkg set-publisher ... publisher
+        pkg unset-publisher publisher ...
+        pkg verify [-Hqv] [pkg_fmri_pattern ...]
+        pkg version
+"""
+BAD_OPTION = 2
+
+
+def pkg(call: Call) -> int:
+    from zonemgr.lab import options
+
+    try:
+        found, words = options.parse(call.argv[1:], "R:D:?", None)
+    except options.BadOption as bad:
+        return call.fail(f"pkg: illegal global option -- {bad.letter}\n{USAGE}".rstrip("\n"), BAD_OPTION)
+    given = dict(found)
+    if "D" in given:
+        return call.fail("lab: pkg -D is not emulated")
+    if "?" in given or words[:1] == ["help"]:
+        call.out(USAGE)
+        return 0
+    if not words:
+        return call.fail(f"pkg: no subcommand specified\n{USAGE}".rstrip("\n"), BAD_OPTION)
+    return _command(call, words, given.get("R") or call.env.get("PKG_IMAGE", ""))
+
+
+def _command(call: Call, words: Sequence[str], root: str) -> int:
+    from zonemgr.lab.pkg import changing, command, publishers, showing
+
+    commands: dict[str, Callable[[Run, Sequence[str]], int]] = {
+        "install": changing.install,
+        "uninstall": changing.uninstall,
+        "update": changing.update,
+        "image-update": changing.update,
+        "refresh": changing.refresh,
+        "list": showing.list_,
+        "info": showing.info,
+        "verify": showing.verify,
+        "publisher": publishers.show,
+        "set-publisher": publishers.set_,
+        "unset-publisher": publishers.unset,
+    }
+    if words[0] == "version":
+        call.out("a6dfe3a8\n")
+        return 0
+    if words[0] in NOT_EMULATED:
+        return call.fail(f"lab: pkg {words[0]} is not emulated")
+    if words[0] not in commands:
+        return call.fail(f"pkg: unknown subcommand '{words[0]}'\n{USAGE}".rstrip("\n"), BAD_OPTION)
+    return command.run(call, words[0], words[1:], root, commands[words[0]])
+
+
+# -- for the installation of zones -----------------------------------------------------------------------------
+
+
+def create_image(
+    world: World, root: Path, packages: list[str], publishers: list[tuple[str, str]]
+) -> list[str]:
+    """Make an image below a root and install packages into it; returns the FMRIs installed.
+
+    Raises PkgError with pkg's text and exit status. Files of packages are not put into the tree.
+    """
+    from zonemgr.lab import place
+    from zonemgr.lab.pkg import plan
+    from zonemgr.lab.pkg.image import Image, Publisher
+
+    where = place.at_root(world, None, root)
+    image = Image(where, seen=where.updates)
+    for name, uri in publishers:
+        known = image.publisher(name)
+        if known is None:
+            image.publishers.append(Publisher(name, [uri]))
+        else:
+            known.origins.append(uri)
+    _check_publishers(image)
+    todo, asked = plan.install(image, packages, origins=[], accept=True)
+    todo.carry_out(image, asked)
+    return [package.fmri for package in todo.add]
+
+
+def _check_publishers(image: object) -> None:
+    from zonemgr.lab.pkg import publishers
+    from zonemgr.lab.pkg.image import Image
+
+    assert isinstance(image, Image)
+    for publisher in image.publishers:
+        for uri in publisher.origins:
+            publishers.check_origin(image, publisher.name, uri)
+
+
+def _first_day(world: World) -> None:
+    from zonemgr.lab import place
+    from zonemgr.lab.pkg import catalogue, plan
+    from zonemgr.lab.pkg.image import Image, Publisher
+
+    image = Image(replace(place.global_zone(world), root=world.host))
+    image.publishers = [
+        Publisher(each.publisher, [each.origin]) for each in catalogue.REPOSITORIES[world.flavour]
+    ]
+    names = ["entire", "SUNWcs", "SUNWcsd", "package/pkg", "system/network", "shell/bash", "editor/vim"]
+    more = [
+        "service/network/ssh",
+        "system/zones/internal",
+        "pkg:/developer/gcc-14",
+        "developer/versioning/git",
+    ]
+    todo, asked = plan.install(image, names + more, origins=[], accept=True)
+    todo.carry_out(image, asked)
+
+
+FIRST_DAY.append(_first_day)

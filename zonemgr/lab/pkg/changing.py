@@ -1,0 +1,140 @@
+"""pkg install, uninstall, update, refresh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zonemgr.lab.pkg import plan as planning
+from zonemgr.lab.pkg.command import NOTHING, OK, OOPS, PARTIAL, Run, usage
+from zonemgr.lab.pkg.image import Image
+from zonemgr.lab.pkg.plan import NOT_LIVE, PkgError, Plan
+
+FLAGS = "accept licenses no-refresh no-index ignore-missing deny-new-be no-be-activate no-backup-be sync-actuators"
+LONG = {
+    **{name: name for name in FLAGS.split()},
+    "sync-actuators-timeout=": "timeout",
+    "backup-be-name=": "backup-be-name",
+    **dict.fromkeys(("require-new-be", "require-backup-be", "temp-be-activate"), "refused"),
+    **dict.fromkeys(("be-name=", "reject=", "parsable="), "refused"),
+}
+LETTERS = "nvqfrRtg:C:z:Z:"
+
+
+def _read(run: Run, words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+    given, patterns = run.options(words, LETTERS, LONG)
+    if given.keys() & {"refused", "r", "R", "t", "z", "Z"}:
+        raise PkgError(
+            f"lab: pkg {run.name} with -r, -R, -t, -z, -Z, --be-name, --reject and the like is not emulated"
+        )
+    if "v" in given and "q" in given:
+        raise usage(run, "-v and -q can not be combined")
+    return given, patterns
+
+
+def _needs_operand(run: Run, patterns: Sequence[str]) -> None:
+    if not patterns:
+        raise usage(run, "at least one package name required")
+
+
+def install(run: Run, words: Sequence[str]) -> int:
+    given, patterns = _read(run, words)
+    _needs_operand(run, patterns)
+    with run.changing() as image:
+        _fetch(image, given)
+        origins = _origins(image, given)
+        plan, asked = planning.install(image, patterns, origins=origins, accept="accept" in given)
+        return _finish(run, image, plan, given, asked)
+
+
+def uninstall(run: Run, words: Sequence[str]) -> int:
+    given, patterns = _read(run, words)
+    _needs_operand(run, patterns)
+    with run.changing() as image:
+        plan = planning.uninstall(image, patterns, ignore_missing="ignore-missing" in given)
+        return _finish(run, image, plan, given, [])
+
+
+def update(run: Run, words: Sequence[str]) -> int:
+    given, patterns = _read(run, words)
+    with run.changing() as image:
+        _fetch(image, given)
+        plan = planning.update(image, patterns, origins=_origins(image, given))
+        return _finish(run, image, plan, given, [])
+
+
+def _fetch(image: Image, given: dict[str, list[str]]) -> None:
+    if "no-refresh" not in given:
+        image.refresh()
+
+
+def _origins(image: Image, given: dict[str, list[str]]) -> list[str]:
+    from zonemgr.lab.pkg import publishers
+
+    uris = given.get("g", [])
+    for uri in uris:
+        publishers.check_origin(image, "", uri)
+    return uris
+
+
+def _finish(run: Run, image: Image, plan: Plan, given: dict[str, list[str]], asked: Sequence[str]) -> int:
+    quiet, dry = "q" in given, "n" in given
+    if plan.nothing:
+        if not dry:
+            image.save()  # the catalogues may be newer
+        word = "available" if run.name in ("update", "image-update") else "necessary"
+        run.call.out("" if quiet else f"No updates {word} for this image.\n")
+        return NOTHING
+    if plan.needs_boot_environment() and run.live:
+        _needs_boot_environment(run, given)
+    if not quiet:
+        run.call.out(_shown(run, plan, verbose="v" in given))
+    if not dry:
+        plan.carry_out(image, asked)
+    return OK
+
+
+def _needs_boot_environment(run: Run, given: dict[str, list[str]]) -> None:
+    if "deny-new-be" in given:
+        raise PkgError(
+            f'Requested "{run.name}" operation would affect files that cannot be modified in live image.\n'
+            "Please retry this operation on an alternate boot environment.",
+            NOT_LIVE,
+        )
+    where = "a zone" if run.call.zone is not None else "the global zone"
+    raise PkgError(
+        f"lab: pkg {run.name} into a new boot environment of {where} is not emulated\n"
+        "lab: for a zone, use pkg -R from the global zone while the zone is halted"
+    )
+
+
+def _shown(run: Run, plan: Plan, *, verbose: bool) -> str:
+    counts = (("remove", plan.remove), ("install", plan.add), ("update", plan.change))
+    rows = [(f"Packages to {verb}:", str(len(what))) for verb, what in counts if what]
+    if run.live:
+        rows += [("Create boot environment:", "No"), ("Create backup boot environment:", "No")]
+    left, right = (max(len(row[column]) for row in rows) for column in (0, 1))
+    text = "".join(f"{name.rjust(left)} {value.rjust(right)}\n" for name, value in rows)
+    return text + (_details(plan) if verbose else "")
+
+
+def _details(plan: Plan) -> str:
+    changes = [(each.publisher, each.name, f"{each.version} -> None") for each in plan.remove]
+    changes += [(each.publisher, each.name, f"None -> {each.version}") for each in plan.add]
+    changes += [(new.publisher, new.name, f"{old.version} -> {new.version}") for old, new in plan.change]
+    text, last = "\nChanged packages:\n", ""
+    for publisher, name, version in sorted(changes):
+        text += (f"{publisher}\n" if publisher != last else "") + f"  {name}\n    {version}\n"
+        last = publisher
+    return text
+
+
+def refresh(run: Run, words: Sequence[str]) -> int:
+    _, names = run.options(words, "q", {"full": "full"})
+    with run.changing() as image:
+        unknown = [name for name in names if image.publisher(name) is None]
+        if unknown:
+            text = "\n".join(f"Unknown publisher '{name}'." for name in unknown)
+            raise PkgError(text, OOPS if len(unknown) == len(names) else PARTIAL)
+        image.refresh()
+        image.save()
+    return OK

@@ -1,0 +1,233 @@
+"""pkg publisher, set-publisher, unset-publisher."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from zonemgr.lab.pkg import catalogue
+from zonemgr.lab.pkg.command import OK, OOPS, PARTIAL, Run, usage
+from zonemgr.lab.pkg.image import Image, Publisher
+from zonemgr.lab.pkg.plan import PkgError
+
+TAB_FIELDS = ("PUBLISHER", "STICKY", "SYSPUB", "ENABLED", "TYPE", "STATUS", "URI", "PROXY")
+SET_LONG = {
+    "add-origin=": "g", "remove-origin=": "G", "add-mirror=": "m", "remove-mirror=": "M", "disable": "d",
+    "enable": "e", "search-first": "P", "search-before=": "before", "search-after=": "after", "sticky": "sticky",
+    "non-sticky": "non-sticky", "no-refresh": "no-refresh", "origin-uri=": "O", "reset-uuid": "refused",
+    **{f"{name}=": "refused" for name in ("proxy", "approve-ca-cert", "revoke-ca-cert", "unset-ca-cert",
+       "set-property", "add-property-value", "remove-property-value", "unset-property")},
+}  # fmt: skip
+
+
+def check_origin(image: Image, publisher: str, uri: str) -> None:
+    """Is there a repository, and has it packages of this publisher (empty: any)? Raises PkgError."""
+    scheme = urlsplit(uri).scheme
+    if scheme not in ("http", "https", "file"):
+        raise PkgError(
+            f"The URI '{uri}' contains an unsupported scheme '{scheme}'."
+            if scheme
+            else f"'{uri}' is not a valid URI."
+        )
+    repository = catalogue.served(image.where.flavour, uri)
+    if repository is None:
+        raise PkgError(_no_repository(publisher, uri))
+    if publisher and repository.publisher != publisher:
+        raise PkgError(
+            f"The repository at {uri} does not contain package data for {publisher}; only {repository.publisher}.\n\n"
+            "This is either because the repository location is not valid, or because the provided publisher does "
+            "not match those known by the repository."
+        )
+
+
+def _no_repository(publisher: str, uri: str) -> str:
+    contact = f"Unable to contact valid package repository: {uri}"
+    if not publisher:
+        return contact
+    return (
+        f"The origin URIs for '{publisher}' do not appear to point to a valid pkg repository.\n"
+        "Please verify the repository's location and the client's network configuration.\n"
+        f"Additional details:\n\n{contact}"
+    )
+
+
+# -- publisher -----------------------------------------------------------------------------------------------
+
+
+def show(run: Run, words: Sequence[str]) -> int:
+    given, names = run.options(words, "HPnF:", {})
+    form = given.get("F", ["default"])[-1]
+    if form not in ("default", "tsv"):
+        raise usage(run, f"Unrecognized format {form}.  Supported formats: default tsv")
+    image = run.image()
+    if names:
+        return _details(run, image, names)
+    shown = image.publishers[:1] if "P" in given else image.publishers
+    shown = [each for each in shown if each.enabled or "n" not in given]
+    head = TAB_FIELDS if form == "tsv" else ("PUBLISHER", "", "TYPE", "STATUS", "P", "LOCATION")
+    rows: list[tuple[str, ...]] = [] if "H" in given else [head]
+    for publisher in shown:
+        rows += _tab_rows(publisher) if form == "tsv" else _rows(publisher)
+    for row in rows:
+        run.call.out("\t".join(row) + "\n" if form == "tsv" else _aligned(row))
+    return OK
+
+
+def _aligned(row: Sequence[str]) -> str:
+    return f"{row[0]:14} {row[1]:12} {row[2]:8} {row[3]:2} {row[4]} {row[5]}".rstrip() + "\n"
+
+
+def _places(publisher: Publisher) -> list[tuple[str, str]]:
+    found = [("origin", uri) for uri in publisher.origins] + [("mirror", uri) for uri in publisher.mirrors]
+    return found or [("", "")]
+
+
+def _tab_rows(publisher: Publisher) -> list[tuple[str, ...]]:
+    flags = (str(publisher.sticky).lower(), "false", str(publisher.enabled).lower())
+    return [
+        (publisher.name, *flags, kind, "online" if uri else "", uri, "-" if uri else "")
+        for kind, uri in _places(publisher)
+    ]
+
+
+def _rows(publisher: Publisher) -> list[tuple[str, ...]]:
+    attributes = [] if publisher.sticky else ["non-sticky"]
+    attributes += [] if publisher.enabled else ["disabled"]
+    text = f"({', '.join(attributes)})" if attributes else ""
+    return [
+        (publisher.name, text, kind, "online" if uri else "", "F" if uri else "", uri)
+        for kind, uri in _places(publisher)
+    ]
+
+
+def _details(run: Run, image: Image, names: Sequence[str]) -> int:
+    for name in names:
+        publisher = image.publisher(name)
+        if publisher is None:
+            raise PkgError(f"Unknown publisher '{name}'.")
+        lines = ["", f"            Publisher: {name}", "                Alias: None"]
+        for uri in publisher.origins:
+            lines += [f"           Origin URI: {uri}", "        Origin Status: Online"]
+        lines += [f"           Mirror URI: {uri}" for uri in publisher.mirrors]
+        lines += [f"    Publisher enabled: {'Yes' if publisher.enabled else 'No'}"]
+        run.call.out("".join(f"{line}\n" for line in lines))
+    return OK
+
+
+# -- set-publisher, unset-publisher ----------------------------------------------------------------------------
+
+
+def set_(run: Run, words: Sequence[str]) -> int:
+    given, names = run.options(words, "Pedk:c:O:G:g:M:m:p:", SET_LONG)
+    if given.keys() & {"refused", "k", "c"}:
+        raise PkgError(
+            "lab: pkg set-publisher with keys, certificates, proxies or properties is not emulated"
+        )
+    if "p" in given:
+        return _from_repository(run, given, names)
+    if len(names) != 1:
+        raise usage(
+            run, "requires a publisher name" if not names else "only one publisher name may be specified"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", names[0]):
+        raise PkgError(f"'{names[0]}' is not a valid publisher name.")
+    with run.changing() as image:
+        _apply(image, names[0], given)
+        if "no-refresh" not in given:
+            _check_origins(image, names[0])
+            image.refresh()
+        image.save()
+    return OK
+
+
+def _from_repository(run: Run, given: dict[str, list[str]], names: Sequence[str]) -> int:
+    """`-p URI`: take name and origin from the repository."""
+    uri = given["p"][-1]
+    with run.changing() as image:
+        check_origin(image, names[0] if names else "", uri)
+        repository = catalogue.served(image.where.flavour, uri)
+        assert repository is not None
+        known = image.publisher(repository.publisher)
+        _apply(
+            image,
+            repository.publisher,
+            {**given, "g": [uri]} if known is None or uri not in known.origins else given,
+        )
+        image.refresh()
+        image.save()
+    verb = "Added" if known is None else "Updated"
+    run.call.out(f"pkg set-publisher:\n  {verb} publisher(s): {repository.publisher}\n")
+    return OK
+
+
+def _check_origins(image: Image, name: str) -> None:
+    publisher = image.publisher(name)
+    for uri in publisher.origins if publisher else []:
+        check_origin(image, name, uri)
+
+
+def _apply(image: Image, name: str, given: dict[str, list[str]]) -> None:
+    publisher = image.publisher(name)
+    if publisher is None:
+        if not given.keys() & {"g", "O"}:
+            raise PkgError(f"Unknown publisher '{name}'.")
+        publisher = Publisher(name)
+        image.publishers.append(publisher)
+    if "O" in given:
+        publisher.origins = list(given["O"])
+    _uris(publisher.origins, given.get("g", []), given.get("G", []), "origin")
+    _uris(publisher.mirrors, given.get("m", []), given.get("M", []), "mirror")
+    publisher.enabled = "e" in given or (publisher.enabled and "d" not in given)
+    publisher.sticky = "sticky" in given or (publisher.sticky and "non-sticky" not in given)
+    _rank(image, publisher, given)
+
+
+def _uris(have: list[str], add: Sequence[str], remove: Sequence[str], what: str) -> None:
+    """Removals first: `-G '*' -g URI` replaces all."""
+    for uri in remove:
+        if uri == "*":
+            have.clear()
+        elif _slashed(uri) in have:
+            have.remove(_slashed(uri))
+        else:
+            raise PkgError(f"Unknown repository {what} '{uri}'.")
+    for uri in add:
+        if _slashed(uri) in have:
+            raise PkgError(f"{what.capitalize()} '{uri}' already exists for the specified publisher.")
+        have.append(_slashed(uri))
+
+
+def _slashed(uri: str) -> str:
+    return uri if uri.endswith("/") or uri.startswith("file:") else f"{uri}/"
+
+
+def _rank(image: Image, publisher: Publisher, given: dict[str, list[str]]) -> None:
+    for letter, offset in (("before", 0), ("after", 1)):
+        if letter in given:
+            other = image.publisher(given[letter][-1])
+            if other is None:
+                raise PkgError(
+                    f"{given[letter][-1]} is an unknown publisher; no other publishers can be ordered relative to it."
+                )
+            if other is publisher:
+                raise PkgError("Cannot search a repository before or after itself")
+            image.publishers.remove(publisher)
+            image.publishers.insert(image.publishers.index(other) + offset, publisher)
+    if "P" in given:
+        image.publishers.remove(publisher)
+        image.publishers.insert(0, publisher)
+
+
+def unset(run: Run, words: Sequence[str]) -> int:
+    _, names = run.options(words, "", {})
+    if not names:
+        raise usage(run, "at least one publisher must be specified")
+    with run.changing() as image:
+        unknown = [name for name in names if image.publisher(name) is None]
+        image.publishers = [each for each in image.publishers if each.name not in names]
+        image.save()
+    if not unknown:
+        return OK
+    text = "".join(f"\nRemoval failed for '{name}': Unknown publisher '{name}'.\n" for name in unknown)
+    raise PkgError(text, OOPS if len(unknown) == len(names) else PARTIAL)
