@@ -70,9 +70,9 @@ def test_each_layer_wins_over_the_one_before_and_is_remembered(tmp_path: Path) -
 
 
 def test_the_files_looked_for_are_those_of_the_host_and_of_the_user(tmp_path: Path) -> None:
-    written(tmp_path / ".config/zonemgr/zonemgr.toml", '[network]\nover = "igb0"\n')
+    written(tmp_path / ".config/zonemgr/zonemgr.toml", '[exec]\nuser = "jenkins"\n')
     found = config.load(environ={"HOME": str(tmp_path)})
-    assert found.network.over == "igb0"
+    assert found.exec.user == "jenkins"
     assert config.layers.default_files({"HOME": "/home/ci"}) == [
         Path("/etc/zonemgr/zonemgr.toml"),
         Path("/home/ci/.config/zonemgr/zonemgr.toml"),

@@ -74,7 +74,6 @@ OPTIONS: tuple[Option, ...] = (
     _option("--exec-timeout", takes="number"),
     _option("--timeout", takes="number"),
     _option("--list-flags", takes="word"),
-    _option("--yes", "-y"),
 )  # fmt: skip
 
 _FURNISH = (

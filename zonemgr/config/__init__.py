@@ -14,7 +14,6 @@ from zonemgr.config.sections import (
     Exec,
     Giz,
     Host,
-    Network,
     State,
     Zfs,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "Exec",
     "Giz",
     "Host",
-    "Network",
     "Setting",
     "State",
     "Value",

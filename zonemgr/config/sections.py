@@ -13,7 +13,7 @@ from zonemgr.model import Dataset
 Fault = Callable[[str], str | None]  # what is wrong with this text; None when nothing is
 T = TypeVar("T", str, bool, int, tuple[str, ...])
 
-COMPRESSIONS = ("on", "off", "lzjb", "lz4", "zle", "zstd", "gzip", *(f"gzip-{n}" for n in range(1, 10)))
+COMPRESSIONS = ("on", "off", "lzjb", "lz4", "zle", "gzip", *(f"gzip-{n}" for n in range(1, 10)))
 DEDUPS = ("on", "off", "verify", "sha256", "sha256,verify")
 DISCARDS = ("off", "always", "onsuccess", "onfail")
 
@@ -102,13 +102,6 @@ class Exec:
 
 
 @dataclass(frozen=True)
-class Network:
-    """Links of disposable zones."""
-
-    over: str = _setting("", "The link that new VNICs are made over. Empty: the first physical one.")
-
-
-@dataclass(frozen=True)
 class State:
     """What zonemgr itself keeps on the host."""
 
@@ -127,7 +120,6 @@ class Config:
     zfs: Zfs = field(default_factory=Zfs)
     host: Host = field(default_factory=Host)
     exec: Exec = field(default_factory=Exec)
-    network: Network = field(default_factory=Network)
     state: State = field(default_factory=State)
     set_by: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -138,6 +130,5 @@ SECTIONS: Mapping[str, type] = {
     "zfs": Zfs,
     "host": Host,
     "exec": Exec,
-    "network": Network,
     "state": State,
 }

@@ -24,6 +24,7 @@ PARTS = {
         "host",
         "store",
         "cells",
+        "locks",
         "programs",
         "pyc",
         "holder.json",

@@ -85,7 +85,7 @@ def _make_origin(site: Site, look: Host, origin: str, request: DisposableRequest
         survey.zone(look, origin)  # raises: a snapshot of nothing cannot be meant
     building.name_is_free(look, name)
     site.report.note(f"there is no golden image {origin} yet; it is made first")
-    golden.create(site, golden.GoldenRequest(zone=origin))
+    golden.create(site, golden.GoldenRequest(zone=origin), unless_there=True)
 
 
 def bring_up(work: Job, zone: Disposable) -> None:

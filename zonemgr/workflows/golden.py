@@ -36,8 +36,11 @@ class Golden:
     run: str
 
 
-def create(site: Site, request: GoldenRequest) -> Golden:
-    """Make a golden image; raises before anything is changed when the host cannot have it."""
+def create(site: Site, request: GoldenRequest, *, unless_there: bool = False) -> Golden:
+    """Make a golden image; raises before anything is changed when the host cannot have it.
+
+    `unless_there`: another run may be making the very same one; it is waited for, and then nothing is left to do.
+    """
     run = records.new_run_id()
     look = glimpse(site)
     privilege.require(look, "zone", "zfs", "packages")
@@ -45,10 +48,16 @@ def create(site: Site, request: GoldenRequest) -> Golden:
     packages = tuple(dict.fromkeys((*site.config.giz.packages, *request.packages)))
     _check_packages(packages)
     name = str(ZoneName(request.zone or naming.golden(brand, (), packages)))
-    with job(site, [name], run) as work:
+    made = Golden(name, naming.initial("postinstalled", name), run)
+    if not unless_there:
+        building.name_is_free(look, name)
+    with job(site, [name], run, wait=site.config.state.image_wait if unless_there else None) as work:
+        look = glimpse(site)
+        if unless_there and exists(look, site, name):
+            return made
         steps = plan(look, site, name, brand=brand, template=template, packages=packages, run=run)
         work.do(*steps)
-    return Golden(name, naming.initial("postinstalled", name), run)
+    return made
 
 
 def plan(

@@ -113,14 +113,22 @@ def glimpse(site: Site) -> Host:
 
 
 @contextlib.contextmanager
-def job(site: Site, zones: Sequence[str], run: RunId) -> Iterator[Job]:
-    """Take the zones' locks, clear up what dead runs left on them, then keep journal and record of this run."""
+def job(
+    site: Site, zones: Sequence[str], run: RunId, *, images: Sequence[str] = (), wait: float | None = None
+) -> Iterator[Job]:
+    """Take the zones' locks, clear up what dead runs left on them, then keep journal and record of this run.
+
+    `images` are golden images that must not be cloned meanwhile. `wait`: seconds to wait for a zone that another run
+    has; default: as configured.
+    """
     if site.host.dry_run:
         yield Job(site, run, site.report, NoJournal())
         return
     with contextlib.ExitStack() as stack:
         names = sorted(set(zones))
-        stack.enter_context(locks.zone_lock(site.config, names, run, waiting=site.report.note))
+        stack.enter_context(locks.zone_lock(site.config, names, run, wait=wait, waiting=site.report.note))
+        if images:
+            stack.enter_context(locks.image_lock(site.config, images, run, waiting=site.report.note))
         for zone in names:
             recover_zone(site, zone)
         record = stack.enter_context(records.Run(site.config, run, site.argv, names))

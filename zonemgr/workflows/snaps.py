@@ -191,8 +191,9 @@ class _open:  # noqa: N801 - reads as a verb where it is used
     def __enter__(self) -> tuple[Job, survey.Managed]:
         look = glimpse(self.site)
         privilege.require(look, "zone", "zfs")
-        survey.managed(look, self.name)
-        self.job = job(self.site, [self.name], records.new_run_id())
+        kind = survey.managed(look, self.name).kind
+        images = [self.name] if kind == survey.GIZ else []
+        self.job = job(self.site, [self.name], records.new_run_id(), images=images)
         work = self.job.__enter__()
         return work, survey.managed(glimpse(self.site), self.name)
 

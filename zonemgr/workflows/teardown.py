@@ -57,7 +57,8 @@ def destroy(site: Site, name: str) -> None:
     look = glimpse(site)
     privilege.require(look, "zone", "zfs")
     survey.zone(look, zone)
-    with job(site, [zone], records.new_run_id()) as work:
+    images = [zone] if _managed_or_half_made(look, site, zone).kind == survey.GIZ else []
+    with job(site, [zone], records.new_run_id(), images=images) as work:
         work.do(step_for(glimpse(site), site, zone))
 
 
