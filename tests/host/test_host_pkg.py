@@ -1,0 +1,110 @@
+"""pkg: exit statuses, lists and publishers (facts sheet 9)."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+
+from zonemgr.errors import CommandError
+from zonemgr.host import pkg
+from zonemgr.host.pkg import HOST_IMAGE, Image
+from zonemgr.model import PackageRow, Publisher, ZoneName
+
+ROOT = Image(root="/zones/gold/root")
+ZONE = Image(zone=ZoneName("gold"))
+LOCKED = (
+    "pkg install: The image cannot be modified as it is currently in use by another package client: "
+    "pkg on host, pid 7.\n"
+)
+
+
+def test_packages_are_installed_into_a_root(illumos: Any) -> None:
+    illumos.answers("pfexec pkg -R /zones/gold/root install --accept developer/gcc-13 make")
+    assert pkg.install(illumos.host, ROOT, "developer/gcc-13", "make") is True
+
+
+def test_nothing_to_do_is_no_failure(illumos: Any) -> None:
+    illumos.answers("pfexec pkg install make", "No updates necessary for this image.\n", status=4)
+    assert pkg.install(illumos.host, HOST_IMAGE, "make", accept=False) is False
+
+
+def test_a_locked_image_is_tried_again(illumos: Any) -> None:
+    illumos.answers("pfexec pkg -R /zones/gold/root uninstall make", "", LOCKED, status=7, times=2)
+    illumos.answers("pfexec pkg -R /zones/gold/root uninstall make")
+    assert pkg.uninstall(illumos.host, ROOT, "make") is True
+    assert illumos.waited == [1.0, 2.0]
+
+
+def test_an_image_that_stays_locked_is_an_error(illumos: Any) -> None:
+    tries = len(pkg.LOCK_PAUSES) + 1
+    illumos.answers("pfexec pkg refresh --full", "", LOCKED, status=7, times=tries)
+    with pytest.raises(CommandError, match="currently in use") as failed:
+        pkg.refresh(illumos.host, HOST_IMAGE, full=True)
+    assert "another pkg" in (failed.value.hint or "")
+    assert len(illumos.told) == tries
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(1, "Software Installation"), (6, "licence"), (3, None), (99, None)]
+)
+def test_other_statuses_are_errors(illumos: Any, status: int, hint: str | None) -> None:
+    said = "pkg: Insufficient privilege\n" if status == 1 else "pkg install: no\n"
+    illumos.answers("pfexec pkg install --accept x", "", said, status=status)
+    with pytest.raises(CommandError) as failed:
+        pkg.install(illumos.host, HOST_IMAGE, "x")
+    assert (failed.value.hint is None) if hint is None else hint in (failed.value.hint or "")
+
+
+def test_inside_a_running_zone_pkg_goes_through_zlogin(illumos: Any) -> None:
+    def reply(words: list[str]) -> tuple[str, str, int]:
+        line = words[-1]
+        nonce = line.split("zonemgr:")[1].split(":")[0]
+        return "", f"\x1ezonemgr:{nonce}:exit:4\n", 4
+
+    illumos.answers_any("pfexec", "zlogin", reply=reply)
+    assert pkg.install(illumos.host, ZONE, "make") is False
+    words = shlex.split(illumos.told[0])
+    assert words[:4] == ["pfexec", "zlogin", "-S", "gold"]
+    assert words[4].startswith("pkg install --accept make; s=$?; ")
+
+
+def test_installed_packages(illumos: Any) -> None:
+    illumos.answers(
+        "pkg -R /zones/gold/root list -H",
+        "SUNWcs                                            0.5.11-2024.0.0.1          i--\n"
+        "developer/gcc-13 (userland)                       13.2.0-2024.0.0.1          i-o\n",
+    )
+    assert pkg.installed(illumos.host, ROOT) == [
+        PackageRow("SUNWcs", "0.5.11-2024.0.0.1", "", "i--"),
+        PackageRow("developer/gcc-13", "13.2.0-2024.0.0.1", "userland", "i-o"),
+    ]
+
+
+def test_no_such_package_is_an_empty_list(illumos: Any) -> None:
+    said = "pkg list: no packages matching the following patterns are installed:\n  nosuch\n"
+    illumos.answers("pkg list -H nosuch", "", said, status=1)
+    assert pkg.installed(illumos.host, HOST_IMAGE, "nosuch") == []
+    illumos.answers("pkg list -H", "", "pkg: No image rooted at '/'\n", status=1)
+    with pytest.raises(CommandError, match="No image"):
+        pkg.installed(illumos.host, HOST_IMAGE)
+
+
+def test_publishers_in_order_with_their_origins(illumos: Any) -> None:
+    illumos.answers(
+        "pkg publisher -H -F tsv",
+        "openindiana.org\ttrue\tfalse\ttrue\torigin\tonline\thttps://pkg.openindiana.org/hipster/\t-\n"
+        "openindiana.org\ttrue\tfalse\ttrue\torigin\tonline\thttps://second/\t-\n"
+        "openindiana.org\ttrue\tfalse\ttrue\tmirror\tonline\thttps://mirror/\t-\n"
+        "local\tfalse\tfalse\tfalse\t\t\t\t\n",
+    )
+    assert pkg.publishers(illumos.host, HOST_IMAGE) == [
+        Publisher("openindiana.org", ("https://pkg.openindiana.org/hipster/", "https://second/")),
+        Publisher("local", (), sticky=False, enabled=False),
+    ]
+
+
+def test_a_publisher_gets_exactly_these_origins(illumos: Any) -> None:
+    illumos.answers("pfexec pkg -R /zones/gold/root set-publisher -G '*' -g https://a -g https://b local")
+    assert pkg.set_publisher(illumos.host, ROOT, "local", "https://a", "https://b") is True
