@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zonemgr.lab.world import FIRST_DAY, SCHEMA, World
 
@@ -44,8 +44,7 @@ class IndexEntry:
     uuid: str  # empty while configured
 
 
-@dataclass(frozen=True)
-class Fs:
+class Fs(NamedTuple):
     dir: str
     special: str
     type: str
@@ -53,8 +52,7 @@ class Fs:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Net:
+class Net(NamedTuple):
     physical: str
     address: str = ""
     allowed_address: str = ""
@@ -64,8 +62,7 @@ class Net:
     vlan_id: str = ""
 
 
-@dataclass(frozen=True)
-class Attr:
+class Attr(NamedTuple):
     name: str
     type: str
     value: str
@@ -92,8 +89,6 @@ class ZoneConfig:
 # -- the index -------------------------------------------------------------------------------------------
 
 INDEX = "/etc/zones/index"
-_FIELD = re.compile(r'(?:"(?P<quoted>[^"]*)"?[^:]*|(?P<bare>[^:]*))(?::|$)')
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 # File names and file contents alike: bytes that are no UTF-8 survive the way in and out.
 TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
 
@@ -108,13 +103,26 @@ def _lines(world: World) -> list[str]:
 
 def _fields(line: str) -> IndexEntry:
     """The first four fields of a line, whatever they say; a field may stand in double quotes."""
-    text, at = line.rstrip("\r\n"), 0
+    line = line.rstrip("\r\n")
+    fields = line.split(":", 4)[:4] if '"' not in line else _quoted_fields(line)
+    return IndexEntry(*fields, *[""] * (4 - len(fields)))
+
+
+def _quoted_fields(rest: str) -> list[str]:
     fields: list[str] = []
     while len(fields) < 4:
-        found = _FIELD.match(text, at)
-        fields.append((found["quoted"] or found["bare"] or "") if found and at <= len(text) else "")
-        at = found.end() if found and found.end() > at else len(text) + 1
-    return IndexEntry(*fields)
+        field, separator, rest = rest[1:].partition('"') if rest.startswith('"') else rest.partition(":")
+        if separator == '"':
+            _, _, rest = rest.partition(":")
+        fields.append(field)
+    return fields
+
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def is_uuid(text: str) -> bool:
+    return _UUID.fullmatch(text) is not None
 
 
 def _entry(line: str) -> IndexEntry | None:
@@ -124,7 +132,7 @@ def _entry(line: str) -> IndexEntry | None:
     found = _fields(line)
     if not found.name or len(found.name) > 63 or found.state not in STORED:
         return None
-    return found if _UUID.fullmatch(found.uuid) else replace(found, uuid="")
+    return found if not found.uuid or is_uuid(found.uuid) else replace(found, uuid="")
 
 
 def index(world: World) -> list[IndexEntry]:
@@ -294,27 +302,18 @@ def default_brand(world: World) -> str:
     return read_document(world, "SUNWdefault").get("brand") or "native"
 
 
-_ROOT = re.compile(rb'<zone((?:\s+[a-z-]+="[^"<]*")+)\s*/?>')
-_BRAND = re.compile(rb'\sbrand="([a-zA-Z0-9_.-]*)"')
-_IP_TYPE = re.compile(rb'\sip-type="([a-z]*)"')
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-
-
 def summaries(world: World) -> dict[str, tuple[str, str]]:
     """Brand and ip-type of every zone in the index whose document can be read, quickly for a thousand zones.
 
     Looks at the root element only; a document that does not look as zonecfg writes it is read in full, and
-    one
-    that cannot be read is left out.
+    one that cannot be read is left out.
     """
-    directory = world.path("/etc/zones")
+    directory = os.fspath(world.path("/etc/zones"))
     default = ""
     found: dict[str, tuple[str, str]] = {}
     for each in index(world):
         try:
-            with open(f"{directory}/{each.name}.xml", "rb") as file:  # pathlib costs more than reading
-                quick = _summary(file.read())
-            brand, ip_type = quick or _full_summary(world, each.name)
+            brand, ip_type = _summary(f"{directory}/{each.name}.xml") or _full_summary(world, each.name)
         except (OSError, StoreError):
             continue
         if not brand:
@@ -323,14 +322,33 @@ def summaries(world: World) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _summary(data: bytes) -> tuple[str, str] | None:
-    root = _ROOT.search(data)
-    if root is None or _CONTROL.search(data) or not data.endswith((b"</zone>\n", b"/>\n")):
+_CONTROL = bytes(code for code in range(32) if code not in b"\t\n\r")
+
+
+def _summary(path: str) -> tuple[str, str] | None:
+    """Brand and ip-type from the text of the root's tag; None when the document needs a closer look."""
+    descriptor = os.open(path, os.O_RDONLY)  # making the file object of `open` takes longer than reading
+    data = os.read(descriptor, 1 << 16)
+    os.close(descriptor)
+    start = data.find(b"<zone ")
+    root = data[start : data.find(b">", start)]
+    if (
+        start < 0
+        or not data.endswith((b"</zone>\n", b"/>\n"))
+        or len(data.translate(None, _CONTROL)) != len(data)
+    ):
         return None
-    brand, ip_type = _BRAND.search(root[1]), _IP_TYPE.search(root[1])
-    if brand is None and b"brand=" in root[1]:
-        return None
-    return (brand[1].decode() if brand else ""), (ip_type[1].decode() if ip_type else "")
+    brand, ip_type = _attribute(root, b' brand="'), _attribute(root, b' ip-type="')
+    return None if brand is None else (brand, ip_type or "")
+
+
+def _attribute(tag: bytes, name: bytes) -> str | None:
+    start = tag.find(name) + len(name)
+    end = tag.find(b'"', start)
+    value = tag[start:end]
+    return (
+        value.decode() if start >= len(name) and end >= 0 and value.isascii() and b"&" not in value else None
+    )
 
 
 def _full_summary(world: World, name: str) -> tuple[str, str]:
@@ -352,6 +370,17 @@ def everything(world: World) -> object:
             zones[document.stem] = f"cannot be read: {broken}"
     lines = [[each.name, each.state, each.zonepath, bool(each.uuid)] for each in index(world)]
     return {"index": lines, "zones": zones}
+
+
+def set_zonepath(world: World, name: str, zonepath: str) -> None:
+    """Write a new zonepath into document and index, as `zoneadm move` does at its end."""
+    from zonemgr.lab.zonecfg.document import serialise
+
+    with world.transaction():
+        document = read_document(world, name)
+        document.set("zonepath", zonepath.encode(**TEXT).decode("latin-1"))
+        change_entry(world, name, lambda old: replace(old, zonepath=zonepath))
+        write_file(world, xml_path(name), serialise(document))
 
 
 # -- states and brands -----------------------------------------------------------------------------------

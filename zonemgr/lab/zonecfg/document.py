@@ -7,8 +7,10 @@ small.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 REQUIRED = None  # marks an attribute without a default in the tables below
 
@@ -25,12 +27,11 @@ class BadText(Exception):
     """A value that cannot be written as XML."""
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """What the DTD says of one element: attributes with their defaults, enumerations, children."""
 
     attributes: dict[str, str | None]
-    allowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    allowed: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     children: tuple[str, ...] = ()
 
 

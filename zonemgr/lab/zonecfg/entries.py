@@ -4,7 +4,10 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from zonemgr.lab.zonecfg import errors, values
 from zonemgr.lab.zonecfg.document import Document, Element
@@ -12,14 +15,13 @@ from zonemgr.lab.zonecfg.words import Alias
 from zonemgr.lab.zonestore import StoreError
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """How one type of resource is kept: its element, its attributes in writing order, the buffers' sizes."""
 
     element: str
     attributes: dict[str, str]  # property -> attribute
     room: int = 255  # what is longer is cut without a word
-    rooms: dict[str, int] = field(default_factory=dict)
+    rooms: Mapping[str, int] = MappingProxyType({})
     optional: tuple[str, ...] = ()  # not written when empty
     identity: tuple[str, ...] = ()  # all must be equal for the entry to be taken out
     filters: tuple[str, ...] = ()  # select and remove look at these, in this order

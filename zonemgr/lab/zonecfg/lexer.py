@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from zonemgr.lab.zonecfg import words
 
@@ -17,8 +17,7 @@ class TooLong(Exception):
     """A token that does not fit the buffer: zonecfg ends at once."""
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """`kind` is command, resource, property, word, end of input (`end`) or the character itself."""
 
     kind: str

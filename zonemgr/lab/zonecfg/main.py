@@ -4,22 +4,17 @@ input.
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
 from collections.abc import Callable
 
 from zonemgr.lab.call import Call
 from zonemgr.lab.zonecfg import errors, values, words
-from zonemgr.lab.zonecfg.commands import create, delete, exit_command, export_command, help_command, revert
-from zonemgr.lab.zonecfg.ends import end
 from zonemgr.lab.zonecfg.lexer import LIMIT, Lexer, Source, Token, TooLong
 from zonemgr.lab.zonecfg.options import Option, Options
 from zonemgr.lab.zonecfg.parser import Abort, Command, Parser
-from zonemgr.lab.zonecfg.reports import info
-from zonemgr.lab.zonecfg.scopes import add, cancel, remove, select
 from zonemgr.lab.zonecfg.session import Quit, Session
-from zonemgr.lab.zonecfg.settings import clear, set_command
-from zonemgr.lab.zonecfg.verify import commit, save, verify
 
 FAILED, USAGE = 1, 2
 ABORTED = -6
@@ -28,12 +23,25 @@ _ASSERTED = {
     "num_unclaimed_tokens == 0": ("zonecfg_lex.l", 411, "assert_no_unclaimed_tokens"),
     "valid != 0": ("../common/libzonecfg.c", 1226, "zonecfg_save_impl"),
 }
-RUN: dict[str, Callable[[Session, Command], None]] = {
-    "add": add, "cancel": cancel, "clear": clear, "commit": commit, "create": create, "delete": delete,
-    "end": end,
-    "exit": exit_command, "export": export_command, "help": help_command, "info": info, "remove": remove,
-    "revert": revert, "select": select, "set": set_command, "verify": verify,
-}  # fmt: skip
+# command -> module:function of this package; imported when first used, for start-up counts
+COMMANDS = {
+    "add": "scopes:add",
+    "cancel": "scopes:cancel",
+    "clear": "settings:clear",
+    "commit": "verify:commit",
+    "create": "commands:create",
+    "delete": "commands:delete",
+    "end": "ends:end",
+    "exit": "commands:exit_command",
+    "export": "commands:export_command",
+    "help": "commands:help_command",
+    "info": "reports:info",
+    "remove": "scopes:remove",
+    "revert": "commands:revert",
+    "select": "scopes:select",
+    "set": "settings:set_command",
+    "verify": "verify:verify",
+}
 
 
 def main(call: Call) -> int:
@@ -131,7 +139,8 @@ class _Reader:
         self.parser = Parser(self.lexer, self, session.language)
 
     def run(self, command: Command) -> None:
-        RUN[command.name](self.session, command)
+        module, function = COMMANDS[command.name].split(":")
+        getattr(importlib.import_module(f"zonemgr.lab.zonecfg.{module}"), function)(self.session, command)
 
     def syntax_error(self, token: Token) -> None:
         self.session.syntax_error(token)
@@ -223,6 +232,8 @@ def _finish(session: Session) -> int | None:
             if not answer:
                 return _not_saved(session, "Resource incomplete.") if answer is None else None
     if session.need_to_commit and session.has_document:
+        from zonemgr.lab.zonecfg.verify import save
+
         save(session)
         if session.need_to_commit:
             answer = None if session.force_exit else session.ask("Configuration not saved; really quit")

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from zonemgr.lab.zonecfg import words
 from zonemgr.lab.zonecfg.lexer import Lexer, Token
 
 
-@dataclass(frozen=True)
-class Complex:
+class Complex(NamedTuple):
     """(name=value,...): names may stand more than once."""
 
     pairs: tuple[tuple[str, str], ...]

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
-from fractions import Fraction
+from typing import NamedTuple
 
 ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _INTEGER = {
-    8: re.compile(r"[ \t\n\v\f\r]*([+-]?)([0-7]+)"),
-    10: re.compile(r"[ \t\n\v\f\r]*([+-]?)([0-9]+)"),
-    16: re.compile(r"[ \t\n\v\f\r]*([+-]?)(?:0[xX](?=[0-9A-Fa-f]))?([0-9A-Fa-f]+)"),
+    8: r"[ \t\n\v\f\r]*([+-]?)([0-7]+)",
+    10: r"[ \t\n\v\f\r]*([+-]?)([0-9]+)",
+    16: r"[ \t\n\v\f\r]*([+-]?)(?:0[xX](?=[0-9A-Fa-f]))?([0-9A-Fa-f]+)",
 }
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     """What strtoull(3C) makes of a text; `value` is the limit when it does not fit."""
 
     value: int
@@ -29,7 +27,7 @@ def parse_unsigned(text: str, base: int = 10) -> Number:
     if base == 0:
         digits = text.lstrip(" \t\n\v\f\r").lstrip("+-")
         base = 16 if re.match(r"0[xX][0-9A-Fa-f]", digits) else 8 if digits.startswith("0") else 10
-    found = _INTEGER[base].match(text)
+    found = re.match(_INTEGER[base], text)
     if found is None:
         return Number(0, 0)
     value = int(found[2], base)
@@ -46,7 +44,7 @@ def plain_unsigned(text: str) -> int | None:
 
 def is_int64(text: str) -> bool:
     """Is the whole text a decimal number of 64 bits with sign? (strtoll; an empty text counts as 0)"""
-    found = _INTEGER[10].match(text)
+    found = re.match(_INTEGER[10], text)
     if found is None:
         return text == ""
     value = int(f"{found[1]}{found[2]}")
@@ -64,59 +62,61 @@ def is_uint64(text: str) -> bool:
 
 # -- decimals --------------------------------------------------------------------------------------------
 
-_DECIMAL = re.compile(
+_DECIMAL = (
     r"[ \t\n\v\f\r]*(?P<sign>[+-]?)(?:"
     r"0[xX](?P<hex>(?:[0-9A-Fa-f]+\.?[0-9A-Fa-f]*|\.[0-9A-Fa-f]+))(?:[pP](?P<power>[+-]?[0-9]+))?"
     r"|(?P<digits>(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE](?P<exponent>[+-]?[0-9]+))?"
     r"|(?P<infinite>[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)"
     r"|(?P<nan>[nN][aA][nN](?:\([A-Za-z0-9_]*\))?))"
 )
-Real = Fraction | None  # None: infinite
 
 
-@dataclass(frozen=True)
-class Decimal:
-    """What strtod(3C) makes of a text: exact, `infinite` and `nan` apart."""
+class Decimal(NamedTuple):
+    """What strtod(3C) makes of a text: the size as an exact ratio, the sign, infinity and nan apart."""
 
-    value: Fraction
-    end: int
+    numerator: int = 0
+    denominator: int = 1
+    end: int = 0  # where it stopped reading; 0: no number at all
+    negative: bool = False
     infinite: bool = False
     nan: bool = False
-    negative: bool = False
+
+    @property
+    def size(self) -> float:
+        return self.numerator / self.denominator
 
 
 def parse_decimal(text: str) -> Decimal:
-    found = _DECIMAL.match(text)
+    found = re.match(_DECIMAL, text)
     if found is None:
-        return Decimal(Fraction(0), 0)
-    negative = found["sign"] == "-"
+        return Decimal()
+    negative, end = found["sign"] == "-", found.end()
     if found["infinite"] or found["nan"]:
-        return Decimal(Fraction(0), found.end(), bool(found["infinite"]), bool(found["nan"]), negative)
-    value = _hexadecimal(found) if found["hex"] else _decimal(found)
-    return Decimal(-value if negative else value, found.end(), value > 1 << 1024, negative=negative)
+        return Decimal(0, 1, end, negative, bool(found["infinite"]), bool(found["nan"]))
+    if found["hex"]:
+        numerator, denominator = _ratio(found["hex"], found["power"], base=16, shift=2, digit=4)
+    else:
+        numerator, denominator = _ratio(found["digits"], found["exponent"], base=10, shift=10, digit=1)
+    return Decimal(numerator, denominator, end, negative, infinite=numerator >= denominator << 1024)
 
 
-def _decimal(found: re.Match[str]) -> Fraction:
-    exponent = max(-5000, min(5000, int(found["exponent"] or "0")))
-    whole, _, part = found["digits"].partition(".")
-    return Fraction(int(f"{whole}{part}" or "0")) * Fraction(10) ** (exponent - len(part))
-
-
-def _hexadecimal(found: re.Match[str]) -> Fraction:
-    power = max(-5000, min(5000, int(found["power"] or "0")))
-    whole, _, part = found["hex"].partition(".")
-    return Fraction(int(f"{whole}{part}", 16)) * Fraction(2) ** (power - 4 * len(part))
+def _ratio(digits: str, power: str | None, *, base: int, shift: int, digit: int) -> tuple[int, int]:
+    """digits times shift to the power; a digit behind the point counts as that many shifts down."""
+    whole, _, part = digits.partition(".")
+    up = max(-5000, min(5000, int(power or "0"))) - digit * len(part)
+    value = int(f"{whole}{part}", base)
+    return (value * shift**up, 1) if up >= 0 else (value, shift**-up)
 
 
 def to_bytes(text: str) -> int | None:
     """A memory size: a decimal with K, M, G, T or nothing behind it; what overflows 64 bits becomes 0."""
     number = parse_decimal(text)
     unit = text[number.end :].lstrip(" \t\n\v\f\r").upper()
-    if (number.negative and (number.value or number.infinite)) or unit not in ("", "K", "M", "G", "T"):
+    if (number.negative and (number.numerator or number.infinite)) or unit not in ("", "K", "M", "G", "T"):
         return None
     if number.nan:
         return 1 << 63
-    size = int(number.value * (1024 ** "KMGT".index(unit) * 1024 if unit else 1))
+    size = number.numerator * (1024 ** (1 + "KMGT".index(unit)) if unit else 1) // number.denominator
     return 0 if number.infinite or size >= 1 << 64 else size
 
 
@@ -128,24 +128,23 @@ def cpu_cap(text: str, *, omnios: bool) -> int | None:
     number = parse_decimal(text)
     if number.end == 0 or number.end != len(text) or (number.negative and not number.nan):
         return None
-    if not omnios:
-        if number.nan or number.infinite:
-            return None
-        hundredths = int(_single(number.value) * 100)
-        return hundredths if 1 <= hundredths < 1 << 31 else None
     if number.nan or number.infinite:
-        return 0
-    hundredths = round(Fraction(float(number.value)) * 100)
-    if hundredths < 1:
-        return None
-    return hundredths & 0xFFFFFFFF if hundredths < 1 << 63 else 0
+        return 0 if omnios else None
+    if omnios:
+        hundredths = round(number.size * 100)
+        if hundredths >= 1 << 63:
+            return 0
+        return hundredths & 0xFFFFFFFF if hundredths >= 1 else None
+    hundredths = int(_single(number.size) * 100)
+    return hundredths if 1 <= hundredths < 1 << 31 else None
 
 
-def _single(value: Fraction) -> Fraction:
+def _single(value: float) -> float:
+    """A value as a float of 32 bits keeps it."""
     try:
-        return Fraction(struct.unpack("f", struct.pack("f", float(value)))[0])
+        return float(struct.unpack("f", struct.pack("f", value))[0])
     except OverflowError:
-        return Fraction(1 << 40)
+        return float(1 << 40)
 
 
 def units(size: int) -> str:
@@ -209,7 +208,7 @@ def is_ipv6(text: str) -> bool:
 
 
 def atoi(text: str) -> int:
-    found = _INTEGER[10].match(text)
+    found = re.match(_INTEGER[10], text)
     value = int(f"{found[1]}{found[2]}") if found else 0
     return (value + (1 << 31)) % (1 << 32) - (1 << 31)
 
@@ -263,8 +262,7 @@ FLAGS = {"aslr": 1, "forbidnullmap": 2, "noexecstack": 4}
 ALL_FLAGS = 7
 
 
-@dataclass(frozen=True)
-class Flags:
+class Flags(NamedTuple):
     """A parsed set of security flags; `current` in it makes it a change, not a set."""
 
     bits: int

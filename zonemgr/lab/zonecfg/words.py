@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 COMMANDS = (
     "add", "cancel", "clear", "commit", "create", "delete", "end", "exit", "export", "help", "info", "remove",
@@ -25,8 +25,7 @@ _RESOURCE_PROPERTIES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Alias:
+class Alias(NamedTuple):
     """A short name for an rctl with one value of a set form."""
 
     rctl: str
@@ -52,11 +51,12 @@ _INNER_ALIASES = {
 }
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(NamedTuple):
+    """The language of one flavour."""
+
     omnios: bool
     zone_aliases: dict[str, Alias]
-    aliases: dict[str, Alias]
+    aliases: dict[str, Alias]  # those, and the ones that belong to a resource
     properties: frozenset[str]
     globals: frozenset[str]  # what `set` takes in the global scope and `info` prints
 
