@@ -260,6 +260,33 @@ def test_an_interrupt_goes_on_only_when_the_program_and_its_children_are_gone(
     assert (out.strip(), err) == (f"{why} 3 []", "")
 
 
+STUBBORN = """
+import os, signal, sys
+from zonemgr.host.door import LocalHost
+place = sys.argv[1]
+host = LocalHost(path=os.environ["PATH"], grace=600)
+script = f"trap 'echo asked > {place}/asked' TERM; echo ready > {place}/started; while :; do sleep 0.05; done"
+try:
+    host.ask("sh", "-c", script)
+except KeyboardInterrupt as why:
+    print("ended", getattr(why, "__notes__", []))
+"""
+
+
+def test_a_second_interrupt_ends_a_program_that_takes_its_time(tmp_path: Path) -> None:
+    """TERM did not impress it, the grace time is ten minutes: one more Ctrl-C and it is killed."""
+    os.mkfifo(tmp_path / "started")
+    os.mkfifo(tmp_path / "asked")
+    running = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=HERE
+    )
+    assert (tmp_path / "started").read_text() == "ready\n"
+    running.send_signal(signal.SIGINT)
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    running.send_signal(signal.SIGINT)
+    assert running.communicate(timeout=60)[0] == "ended []\n"
+
+
 SWIFT = """
 import os, signal, sys, threading
 from zonemgr.host.door import LocalHost
@@ -352,6 +379,40 @@ def test_a_conversation_has_the_terminal_and_its_exit_status_comes_back() -> Non
     os.close(ours)
     assert b"got hello vt100" in seen
     assert b"ended with 7" in seen
+
+
+HANGED_UP = """
+import os, signal
+from zonemgr.host.door import LocalHost
+class Stopped(Exception): pass
+def stop(number, frame): raise Stopped
+signal.signal(signal.SIGTERM, stop)
+host = LocalHost(path=os.environ["PATH"], grace=0.3)
+try:
+    host.interact("sh", "-c", "trap '' TERM; echo pid $$; while :; do sleep 0.05; done")
+except Stopped:
+    print("stopped")
+"""
+
+
+def test_a_conversation_ends_with_zonemgr() -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-c", HANGED_UP]
+    running = subprocess.Popen(
+        words, stdin=theirs, stdout=theirs, stderr=theirs, env=HERE, start_new_session=True
+    )
+    os.close(theirs)
+    seen = b""
+    while not seen.endswith(b"\n"):
+        seen += os.read(ours, 4096)
+    running.send_signal(signal.SIGTERM)
+    while b"stopped" not in seen:
+        seen += os.read(ours, 4096)
+    assert running.wait(timeout=60) == 0
+    os.close(ours)
+    assert not alive(int(seen.split()[1]))
 
 
 # -- elevation, dry run, log --------------------------------------------------------------------------------
