@@ -170,7 +170,7 @@ class TestViolence:
         )
 
         def work(child: InProcess) -> None:
-            child.run(["dladm", "create-vnic", "-t", "-l", "igb0", "short0"])
+            assert child.run(["dladm", "create-vnic", "-t", "-l", "net0", "short0"]).exit_code == 0
             child.fault("reboot:zfs list")
             child.run(["zfs", "list"])
 

@@ -66,13 +66,16 @@ def test_two_labs_made_alike_are_alike_and_differences_are_named(host: InProcess
 
 def test_making_and_unmaking_leaves_the_world_as_it_was(host: InProcess) -> None:
     before = host.everything()
-    host.run(["zfs", "create", "rpool/x"])
-    host.run(["zfs", "snapshot", "rpool/x@s"])
-    host.run(["zfs", "destroy", "-r", "rpool/x"])
-    host.run(["dladm", "create-vnic", "-l", "igb0", "tmp0"])
-    host.run(["dladm", "delete-vnic", "tmp0"])
+    for line in (
+        "zfs create rpool/x",
+        "zfs snapshot rpool/x@s",
+        "dladm create-vnic -l net0 tmp0",
+    ):
+        assert host.run(line.split()).exit_code == 0
     host.run(["zonecfg", "-z", "web", "create -b; set zonepath=/zones/web; set brand=ipkg"])
-    host.run(["zonecfg", "-z", "web", "delete", "-F"])
+    assert inprocess.differences(before, host.everything()) != []
+    for line in ("zfs destroy -r rpool/x", "dladm delete-vnic tmp0", "zonecfg -z web delete -F"):
+        assert host.run(line.split()).exit_code == 0
     assert inprocess.differences(before, host.everything()) == []
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,6 @@ def plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bo
         "ip_type": config.ip_type,
         "booted": row["booted"] if row and row["booted"] else world.now(),
         "boot_args": row["boot_args"] if row else "",
-        "net": [asdict(net) for net in config.net],
         "links": _links(world, zone, [net.physical for net in config.net]),
     }
     shown = [] if scratch else [*_resources(world, config), *_delegated(world, config)]

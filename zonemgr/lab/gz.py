@@ -111,27 +111,35 @@ def _start(lab: Path) -> Holder:
     where = str(programs.package_parent())
     start = f"import sys; sys.path.insert(0, {where!r}); from zonemgr.lab.holder import main; main()"
     python = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
-    # Popen, not run: the holder keeps none of these pipes, but ends long after this.
-    child = subprocess.Popen(
-        [python, "-IS", "-c", start],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd="/",
-    )
-    out, err = child.communicate(json.dumps(order).encode())
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [python, "-IS", "-c", start], stdin=pipe, stdout=pipe, stderr=pipe, cwd="/"
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdin.write(json.dumps(order).encode() + b"\n")
+        child.stdin.flush()
+        out, err = child.stdout.read(), child.stderr.read()
+        holder = _told(out, err.decode(errors="replace").strip())
+        _note(lab, holder)
+        child.stdin.write(b"!")  # it waits for this: were it not noted, nobody would ever find it again
+    return holder
+
+
+def _told(out: bytes, trouble: str) -> Holder:
     try:
         told: dict[str, Any] = json.loads(out)
         pid = int(told.pop("pid"))
-        holder = Holder(pid, processes.stat(pid).start, _machine_boot(), **told)
+        return Holder(pid, processes.stat(pid).start, _machine_boot(), **told)
     except (ValueError, KeyError, TypeError, OSError):
-        raise LabError(
-            err.decode(errors="replace").strip() or "the lab's holder process ended at once"
-        ) from None
+        raise LabError(trouble or "the lab's holder process ended at once") from None
+
+
+def _note(lab: Path, holder: Holder) -> None:
     fresh = lab / "holder.json.new"
     fresh.write_text(json.dumps(asdict(holder)) + "\n")
     fresh.replace(lab / "holder.json")
-    return holder
 
 
 def _prepare(lab: Path) -> list[str]:

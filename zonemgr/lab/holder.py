@@ -20,9 +20,9 @@ from zonemgr.lab.world import LabError
 
 
 def main() -> NoReturn:
-    order: dict[str, Any] = json.load(sys.stdin)
     status = 1
     try:
+        order: dict[str, Any] = json.loads(_line())
         os.setsid()
         os.umask(0o022)
         _make(order)
@@ -33,6 +33,17 @@ def main() -> NoReturn:
         sys.stderr.write(f"the lab's global zone cannot be made: {trouble}\n")
     sys.stderr.flush()
     os._exit(status)
+
+
+def _line() -> bytes:
+    """The first line of standard input and no more: the rest is for the first process."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            raise LabError("the lab's holder got no orders")
+        line += byte
+    return line
 
 
 def _make(order: dict[str, Any]) -> None:
@@ -64,13 +75,17 @@ def _first(order: dict[str, Any], told: int) -> NoReturn:
         ns.set_name("zonemgr-lab")
         wanted = {signal.SIGCHLD, signal.SIGTERM}
         signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
         os.write(told, json.dumps(facts).encode())
+        os.close(told)
+        if not os.read(0, 1):  # whoever started this was killed before it could note it down
+            os._exit(1)
     except BaseException as trouble:  # noqa: BLE001 - nobody else is left to tell it
         os.write(told, f"{trouble}".encode())
         os._exit(1)
-    null = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(null, number)
+    os.dup2(null, 0)
     os.closerange(3, 4096)
     _stay(wanted)
 
