@@ -11,7 +11,15 @@ from zonemgr.host import smf
 from zonemgr.model import ZoneName
 
 Z = ZoneName("build-1")
-ASK = f"pfexec svcs -z build-1 -H -o state {smf.MULTI_USER}"
+ASK = f"svcs -z build-1 -H -o state {smf.MULTI_USER}"
+
+
+@pytest.fixture(autouse=True)
+def as_root(illumos: Any) -> None:
+    """Root's questions: svcs -z needs its privilege."""
+    illumos.host.elevate = ()
+
+
 UNBOUND = "svcs: Could not bind to repository server for zone build-1: repository server unavailable\n"
 NOT_YET = f"svcs: Pattern '{smf.MULTI_USER}' doesn't match any instances\n"
 
@@ -50,7 +58,7 @@ def test_waiting_until_online_asks_less_and_less_often(illumos: Any) -> None:
 
 def test_maintenance_is_not_waited_for(illumos: Any) -> None:
     illumos.answers(ASK, "maintenance\n")
-    illumos.answers("pfexec svcs -z build-1 -xv", "svc:/x (y)\n State: maintenance since now\n")
+    illumos.answers("svcs -z build-1 -xv", "svc:/x (y)\n State: maintenance since now\n")
     with pytest.raises(ZonemgrError, match=r"multi-user.* needs maintenance") as failed:
         smf.wait_for(illumos.host, Z, smf.MULTI_USER, limit=60)
     assert "State: maintenance" in failed.value.__notes__[0]
@@ -59,7 +67,7 @@ def test_maintenance_is_not_waited_for(illumos: Any) -> None:
 
 def test_the_limit_says_what_svcs_knows(illumos: Any) -> None:
     illumos.answers(ASK, "offline\n", times=99)
-    illumos.answers("pfexec svcs -z build-1 -xv", "svc:/network/dns (DNS)\n State: offline\n")
+    illumos.answers("svcs -z build-1 -xv", "svc:/network/dns (DNS)\n State: offline\n")
     with pytest.raises(ZonemgrError, match="is offline after 5 seconds") as failed:
         smf.wait_for(illumos.host, Z, smf.MULTI_USER, limit=5)
     assert failed.value.__notes__
@@ -90,5 +98,5 @@ def test_a_dry_run_does_not_wait(illumos: Any) -> None:
 
 
 def test_an_explanation_of_nothing_is_empty(illumos: Any) -> None:
-    illumos.answers("pfexec svcs -z build-1 -xv", "")
+    illumos.answers("svcs -z build-1 -xv", "")
     assert smf.explain(illumos.host, Z) == ""

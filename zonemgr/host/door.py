@@ -75,7 +75,7 @@ class Door(ABC):
         report: Callable[[str], None] | None = None,
     ) -> None:
         self.dry_run = dry_run
-        self.elevate = tuple(elevate)
+        self.elevate: Sequence[str] = tuple(elevate)
         self.limits = limits or Limits()
         self._log = log or (lambda line: None)
         self._report = report or (lambda text: None)
@@ -90,7 +90,7 @@ class Door(ABC):
         limit: float | None = None,
         elevated: bool = False,
     ) -> Completed:
-        task = _Task("ask", argv, self.elevate if elevated else (), stdin, limit or self.limits.ask)
+        task = _Task("ask", argv, tuple(self.elevate) if elevated else (), stdin, limit or self.limits.ask)
         return _checked(self._run(task), ok)
 
     def change(
@@ -101,7 +101,7 @@ class Door(ABC):
         limit: float | None = None,
         secret: bool = False,
     ) -> Completed:
-        task = _Task("change", argv, self.elevate, stdin, limit or self.limits.change, secret)
+        task = _Task("change", argv, tuple(self.elevate), stdin, limit or self.limits.change, secret)
         return _checked(self._run(task), ok)
 
     def stream(
@@ -112,11 +112,11 @@ class Door(ABC):
         stdin: str | None = None,
         limit: float | None = None,
     ) -> Completed:
-        task = _Task("stream", argv, self.elevate, stdin, limit or self.limits.stream)
+        task = _Task("stream", argv, tuple(self.elevate), stdin, limit or self.limits.stream)
         return self._run(task, on_stdout, on_stderr)
 
     def interact(self, *argv: str) -> int:
-        return self._run(_Task("interact", argv, self.elevate, None, None)).exit_code
+        return self._run(_Task("interact", argv, tuple(self.elevate), None, None)).exit_code
 
     @contextmanager
     def file(self, text: str) -> Iterator[str]:
@@ -357,7 +357,7 @@ class LocalHost(Door):
     def _runner(self) -> Runner:
         from zonemgr.host.programs import Runner  # here: --help runs no program
 
-        return Runner(self._start, grace=self._grace, elevate=self._here(self.elevate))
+        return Runner(self._start, grace=self._grace, elevate=self._here(tuple(self.elevate)))
 
     def _start(self, argv: tuple[str, ...], descriptors: tuple[int, int, int], *, terminal: bool) -> Process:
         """Start a program on these descriptors; with `terminal` in this session, else in one of its own.
