@@ -33,6 +33,7 @@ class Host:
             self.world, ["zonecfg", *argv], io.BytesIO(stdin.encode()), out, err, privileged=privileged
         )
         call.terminal = terminal
+        call.user = "root" if privileged else "jim"
         status = zonecfg(call)
         return Finished(status, out.getvalue().decode(), err.getvalue().decode())
 
@@ -325,6 +326,18 @@ def test_without_privilege_nothing_can_be_changed(zone: Host, command: str) -> N
     assert answer == Finished(1, "", f"build: cannot {word} in read-only mode.\n")
     assert zone.run("-z", "build", "info zonepath", privileged=False).stdout == "zonepath: /zones/build\n"
     assert zonestore.everything(zone.world) == before
+
+
+def test_without_privilege_export_writes_where_the_user_may_only(zone: Host) -> None:
+    zone.world.path("/etc/passwd").write_text("root:x:0:0::/:/bin/sh\njim:x:4711:1::/:/bin/sh\n")
+    target = zone.world.path("/etc/precious")
+    target.write_text("mine")
+    answer = zone.run("-z", "build", "export -f /etc/precious", privileged=False)
+    assert answer == Finished(0, "", "opening file /etc/precious: Permission denied\n")
+    assert target.read_text() == "mine"
+    target.chmod(0o666)
+    assert zone.run("-z", "build", "export -f /etc/precious", privileged=False) == Finished(0, "", "")
+    assert target.read_text().splitlines() == zone.export()
 
 
 def test_another_root_is_refused_not_ignored(zone: Host) -> None:

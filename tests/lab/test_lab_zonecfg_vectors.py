@@ -53,14 +53,14 @@ class Machine:
         self.zones = world.path("/etc/zones")
         world.put("zones.brands", BRANDS)
         world.path("/etc/passwd").write_text("".join(f"{user}:x:1:1::/:/bin/sh\n" for user in USERS))
-        self._first_day = {file.name: file.read_bytes() for file in self.zones.iterdir()}
-        self._templates = set(self._first_day)
+        self._templates = {file.name for file in self.zones.glob("*.xml")}
+        self._first_index = (self.zones / "index").read_bytes()
 
     def reset(self) -> None:
         for file in self.zones.iterdir():
-            file.unlink()
-        for name, content in self._first_day.items():
-            (self.zones / name).write_bytes(content)
+            if file.name not in self._templates:  # nothing writes to those
+                file.unlink()
+        (self.zones / "index").write_bytes(self._first_index)
         for left in (SCRIPT, OUTPUT):
             self.world.path(left).unlink(missing_ok=True)
         self.world.db.execute("delete from kernel_zones")

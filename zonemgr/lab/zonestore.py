@@ -246,12 +246,13 @@ def open_document(world: World, name: str) -> Document:
     """As `read_document`, but a document that does not fit the DTD is handed over all the same."""
     from zonemgr.lab.zonecfg.document import BadDocument, parse
 
+    path = world.path(xml_path(name))
     try:
-        return parse(world.path(xml_path(name)).read_bytes(), omnios=world.omnios)
-    except (FileNotFoundError, NotADirectoryError):
-        raise StoreError("No such zone configured") from None
-    except (BadDocument, IsADirectoryError):
+        return parse(path.read_bytes(), omnios=world.omnios)
+    except BadDocument:
         raise StoreError("Invalid document") from None
+    except OSError:
+        raise StoreError("Invalid document" if path.exists() else "No such zone configured") from None
 
 
 def load(world: World, name: str) -> ZoneConfig:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 
+from zonemgr.lab import accounts
 from zonemgr.lab.zonecfg import errors, words
 from zonemgr.lab.zonecfg.admins import deauthorise
 from zonemgr.lab.zonecfg.document import BadDocument, Document, parse
@@ -226,14 +229,30 @@ def export_command(session: Session, command: Command) -> None:
 
 def _export_to(session: Session, target: str) -> None:
     """The file is emptied first, so a zone that is not there leaves an empty one."""
+    path = session.call.path(os.fsdecode(target.encode("latin-1")))
     try:
-        file = session.call.path(os.fsdecode(target.encode("latin-1"))).open("wb")
+        if not session.call.privileged and not _may_write(session, path):
+            raise PermissionError(errno.EACCES, "")
+        file = path.open("wb")
     except OSError as failure:
         session.complain(f"opening file {target}: {os.strerror(failure.errno or 0)}")
         return
     with file:
         if session.initialize():
             file.write(export(session).encode("latin-1"))
+
+
+def _may_write(session: Session, path: Path) -> bool:
+    """May the calling user, who is not root, write or make this file? The lab's files know owners and modes."""
+    status = (path if path.exists() else path.parent).stat()
+    account = accounts.by_name(session.call.user, str(session.world.host))
+    if account is None:
+        return bool(status.st_mode & 0o002)
+    if status.st_uid == account.uid:
+        return bool(status.st_mode & 0o200)
+    if status.st_gid in accounts.groups(account, str(session.world.host)):
+        return bool(status.st_mode & 0o020)
+    return bool(status.st_mode & 0o002)
 
 
 def exit_command(session: Session, command: Command) -> None:
