@@ -146,7 +146,9 @@ def _install(h: Hook, root: Path, packages: list[str], publishers: list[tuple[st
     try:
         pkg.create_image(h.call.world, root, packages, publishers)
     except (LookupError, ValueError) as trouble:
-        h.err(f"{trouble.args[0] if trouble.args else trouble}\n")
+        text = str(trouble.args[0] if trouble.args else trouble)
+        said = text.lstrip()
+        h.err(f"{text[: len(text) - len(said)]}pkg install: {said}\n")
         raise h.fatal("failed to install package\n") from None  # 255: the zone stays incomplete
 
 
