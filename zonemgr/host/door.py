@@ -357,7 +357,7 @@ class LocalHost(Door):
     def _runner(self) -> Runner:
         from zonemgr.host.programs import Runner  # here: --help runs no program
 
-        return Runner(self._start, grace=self._grace, elevate=self._here(tuple(self.elevate)))
+        return Runner(self._start, grace=self._grace, elevate=tuple(self.elevate))
 
     def _start(self, argv: tuple[str, ...], descriptors: tuple[int, int, int], *, terminal: bool) -> Process:
         """Start a program on these descriptors; with `terminal` in this session, else in one of its own.
