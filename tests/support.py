@@ -96,7 +96,7 @@ class Lab:
         """The host, without zonemgr's own records."""
         found = self.inside.everything()
         found["files"] = {
-            path: what for path, what in found["files"].items() if not path.startswith("/var/lib/zonemgr")
+            path: what for path, what in found["files"].items() if not path.startswith("/var/lib")
         }
         return found
 

@@ -119,8 +119,8 @@ def test_a_directory_at_the_zonepath_is_somebody_elses(lab: Lab) -> None:
 
 
 def test_a_running_golden_image_is_not_cloned(lab: Lab) -> None:
-    lab.run("zoneadm", "-z", GOLDEN, "boot")
-    _refused(lab, diz(), "running, not installed", exit_code=1)
+    lab.run("zoneadm", "-z", GOLDEN, "ready")
+    _refused(lab, diz(), "ready, not installed", exit_code=1)
 
 
 def test_a_half_made_golden_image_is_not_served(lab: Lab) -> None:

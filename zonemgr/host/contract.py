@@ -81,6 +81,7 @@ class Host(Protocol):
     """What workflows and the other files of this room see of a host."""
 
     dry_run: bool
+    elevate: Sequence[str]  # the words before a change; none for root
 
     def ask(
         self,

@@ -102,3 +102,8 @@ def directory_exists(host: Host, path: str) -> bool:
 
 def path_exists(host: Host, path: str) -> bool:
     return host.ask("test", "-e", path, ok=(0, 1)).exit_code == 0
+
+
+def remove_directory(host: Host, path: str) -> bool:
+    """Remove an empty directory; False when it is not there, or not empty."""
+    return host.change("rmdir", path, ok=(0, 1, 2)).exit_code == 0

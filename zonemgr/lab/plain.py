@@ -40,6 +40,16 @@ def _open(call: Call, name: str) -> bytes:
     return path.read_bytes()
 
 
+def rmdir(call: Call) -> int:
+    status = 0
+    for name in call.argv[1:]:
+        try:
+            call.path(name).rmdir()
+        except OSError as trouble:
+            status = call.fail(f'rmdir: directory "{name}": {trouble.strerror}', 2)
+    return status
+
+
 # -- test ------------------------------------------------------------------------------------------------------
 
 FILES: dict[str, Callable[[Path], bool]] = {

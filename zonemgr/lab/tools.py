@@ -32,6 +32,7 @@ TOOLS: dict[str, str] = {
 # Commands every Unix has: emulated for the in-process way in only; elsewhere the machine's own are used.
 PLAIN: dict[str, str] = {
     "cat": "plain:cat",
+    "rmdir": "plain:rmdir",
     "test": "plain:test",
     "id": "plain:identity",
     "getent": "plain:getent",

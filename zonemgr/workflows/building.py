@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
-from zonemgr.host import dladm, pkg, smf, zfs, zlogin, zoneadm, zonecfg
+from zonemgr.host import dladm, pkg, smf, system, zfs, zlogin, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, ZoneName, ZoneState
 from zonemgr.workflows import parts, survey
@@ -54,6 +54,8 @@ class MakeFilesystem(Step):
             parts.remove_tree(host, dataset)
         elif self.shared:
             zfs.destroy(host, dataset, made_by=RunId(self.run))
+            if any(pair.startswith("mountpoint=/") for pair in self.properties):
+                system.remove_directory(host, rows[0].mountpoint)  # zfs leaves it behind
         else:
             parts.remove_remains(host, dataset, self.run)
 
@@ -285,13 +287,8 @@ class RunScript(Step):
     def __str__(self) -> str:
         return f"set up {self.zone}"
 
-    def check(self, host: Host) -> None:
-        from zonemgr.workflows import setup
-
-        setup.accounts_there(host, self.users, self.groups, self.elevated)
-
     def do(self, host: Host) -> None:
-        from zonemgr.workflows import setup
+        from zonemgr.workflows import setup  # here, for its templates
 
         script = setup.script(
             host, self.zone, vnics=self.vnics, users=self.users, groups=self.groups, elevated=self.elevated,

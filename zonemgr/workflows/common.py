@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from zonemgr.errors import AlreadyThere, UsageError, ZonemgrError
 from zonemgr.host import system, zonescript
@@ -33,14 +34,25 @@ def containment(host: Host, site: Site, kind: str, run: RunId) -> list[Step]:
         steps.insert(0, building.MakeFilesystem(ancestor, _pairs(properties), run, shared=True))
         ancestor = ancestor.parent
     section = site.config.giz if kind == survey.GIZ else site.config.diz
+    inherited = _path_below(steps, there, dataset)
     tuned = {
-        "mountpoint": mountpoint,
+        # Where it would be mounted there anyway nothing is set: zfs destroy leaves the directory of a set one behind.
+        **({} if inherited == mountpoint else {"mountpoint": mountpoint}),
         "compression": section.compression,
         "atime": site.config.zfs.atime,
         "dedup": site.config.zfs.dedup,
         "com.sun:auto-snapshot": str(site.config.zfs.auto_snapshot).lower(),
     }
     return [*steps, building.MakeFilesystem(dataset, _pairs(tuned), run, shared=True)]
+
+
+def _path_below(steps: list[Step], there: Mapping[str, survey.FileSystem], dataset: Dataset) -> str:
+    """Where a new dataset is mounted if nothing is said."""
+    parent = str(dataset.parent)
+    for step in steps:
+        if isinstance(step, building.MakeFilesystem) and step.dataset == parent:
+            return f"{dict(pair.split('=', 1) for pair in step.properties).get('mountpoint')}/{dataset.last}"
+    return f"{there[parent].mountpoint}/{dataset.last}" if parent in there else ""
 
 
 def _ancestor_path(ancestor: Dataset, dataset: Dataset, mountpoint: str) -> str:
@@ -105,7 +117,7 @@ def script(
 def no_breakers(text: str, what: str) -> None:
     """Refuse quotes and control characters in a value that ends up in a command or a configuration."""
     if not text or re.search(r"[\"'\x00-\x20\x7f]", text):
-        raise UsageError(f"{text!r} is not a {what}: it has a blank, a quote or a control character")
+        raise UsageError(f"{text!r} is not a {what}", hint="no blanks, quotes or control characters")
 
 
 def _pairs(properties: dict[str, str]) -> tuple[str, ...]:

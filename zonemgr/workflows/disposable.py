@@ -10,7 +10,7 @@ from zonemgr import locks, records
 from zonemgr.errors import UsageError
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, SnapshotName, ZoneName
-from zonemgr.workflows import building, common, furnish, golden, naming, privilege, survey
+from zonemgr.workflows import building, common, furnish, golden, naming, privilege, setup, survey
 from zonemgr.workflows.job import Job, Site, glimpse, job
 from zonemgr.workflows.steps import Step
 
@@ -67,6 +67,7 @@ def prepare(site: Site, request: DisposableRequest) -> Disposable:
     look = glimpse(site)
     privilege.require(look, "zone", "zfs", *(["network"] if furniture.links else []))
     furniture.check_on(look)
+    setup.accounts_there(look, furniture.users, furniture.groups, furniture.elevated)
     home, zonepath = survey.home_of(site.config, survey.DIZ, name)
     if survey.find(look, origin) is None:
         _make_origin(site, look, origin, request, name)

@@ -131,14 +131,14 @@ def tidy_path(path: str, whole: str) -> str:
             f"{path!r} has a '.' or '..' in it", hint="give the real path; illumos refuses others"
         )
     if len(path.encode()) > 255:
-        raise UsageError(f"{path[:40]!r}… is longer than 255 bytes")
+        raise UsageError(f"{path[:40]!r}… is longer than 255 bytes", hint="zonecfg keeps no more")
     return "/" + "/".join(parts)
 
 
 def _no_twins(what: str, words: list[str]) -> None:
     for word in words:
         if words.count(word) > 1:
-            raise UsageError(f"{what} {word} is named twice")
+            raise UsageError(f"{what} {word} is named twice", hint="leave one of them out")
 
 
 def _check_lofs(host: Host, mounts: Sequence[Lofs]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from zonemgr.errors import ZonemgrError
 from zonemgr.host import system, zoneadm
 from zonemgr.host.door import Host
@@ -26,8 +24,7 @@ def require(host: Host, *needs: str) -> None:
     Root needs none; with an elevation other than pfexec it is that command's business.
     """
     zoneadm.list_zones(host)  # raises in a non-global zone, and where there is no zoneadm
-    elevate: Sequence[str] = getattr(host, "elevate", ())
-    if tuple(elevate) != ("pfexec",):
+    if tuple(host.elevate) != ("pfexec",):
         return
     me = system.identity(host)
     if me.is_root:

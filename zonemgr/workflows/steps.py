@@ -134,6 +134,7 @@ class Remembering:
         self._host = host
         self._answers: dict[tuple[Any, ...], Any] = {}
         self.dry_run = host.dry_run
+        self.elevate = host.elevate
 
     def ask(self, *argv: str, **how: Any) -> Any:
         key = (argv, tuple(sorted((name, repr(value)) for name, value in how.items())))
