@@ -11,6 +11,7 @@ from zonemgr.lab.zonecfg import errors, words
 from zonemgr.lab.zonecfg.admins import deauthorise
 from zonemgr.lab.zonecfg.document import BadDocument, Document, parse
 from zonemgr.lab.zonecfg.handle import Handle, destroy
+from zonemgr.lab.zonecfg.options import Option
 from zonemgr.lab.zonecfg.parser import Command
 from zonemgr.lab.zonecfg.reports import export
 from zonemgr.lab.zonecfg.session import Quit, Session
@@ -38,26 +39,32 @@ def takes_no_more(session: Session, command: Command, *, force: bool = False) ->
 
 
 def create(session: Session, command: Command) -> None:
-    found, rest = session.options(command.arguments, "?a:bFt:")
-    bad = [option for option in found if option.bad or option.letter == "?"]
-    for option in bad:
-        session.longer_usage("create") if option.letter == "?" else session.short_usage("create")
-    if bad:
-        return
-    if rest != len(command.arguments):
-        session.short_usage("create")
-        return
-    if session.refuses_change("create"):
+    found = _options(session, command, "?a:bFt:")
+    if found is None or session.refuses_change("create"):
         return
     letters = {option.letter: option.argument for option in found}
-    if _may_overwrite(session, force="F" in letters):
-        if "a" in letters:
-            _attach(session, letters["a"])
-        else:
-            chosen = [option for option in found if option.letter in "bt"]
-            _from_template(
-                session, _template(session, chosen[-1].letter, chosen[-1].argument) if chosen else ""
-            )
+    if not _may_overwrite(session, force="F" in letters):
+        return
+    if "a" in letters:
+        _attach(session, letters["a"])
+        return
+    template = "SUNWdefault"
+    for option in found:
+        if option.letter in "bt":
+            template = _template(session, option.letter, option.argument)
+    _from_template(session, template)
+
+
+def _options(session: Session, command: Command, known: str) -> list[Option] | None:
+    """The options of create and export; None when something was wrong or help was asked for."""
+    found, rest = session.options(command.arguments, known)
+    bad = [option for option in found if option.bad or option.letter == "?"]
+    for option in bad:
+        session.longer_usage(command.name) if option.letter == "?" else session.short_usage(command.name)
+    if not bad and rest != len(command.arguments):
+        session.short_usage(command.name)
+        return None
+    return None if bad else found
 
 
 def _template(session: Session, letter: str, name: str) -> str:
@@ -69,7 +76,6 @@ def _template(session: Session, letter: str, name: str) -> str:
 
 
 def _from_template(session: Session, template: str) -> None:
-    template = template or "SUNWdefault"
     try:
         session.use_template(template)
     except StoreError as failure:
@@ -211,16 +217,10 @@ def _open_saved(session: Session) -> None:
 
 
 def export_command(session: Session, command: Command) -> None:
-    found, rest = session.options(command.arguments, "?f:")
-    bad = [option for option in found if option.bad or option.letter == "?"]
-    for option in bad:
-        session.longer_usage("export") if option.letter == "?" else session.short_usage("export")
-    if bad:
+    found = _options(session, command, "?f:")
+    if found is None:
         return
-    if rest != len(command.arguments):
-        session.short_usage("export")
-        return
-    target = next((option.argument for option in reversed(found)), "")
+    target = found[-1].argument if found else ""
     if target:
         _export_to(session, target)
     elif session.initialize():

@@ -7,7 +7,7 @@ from zonemgr.lab.zonecfg import errors, values
 from zonemgr.lab.zonecfg.admins import authorise, deauthorise, unknown_rights, user_exists
 from zonemgr.lab.zonecfg.commands import takes_no_more
 from zonemgr.lab.zonecfg.ends import check_flags, wrong_rights
-from zonemgr.lab.zonecfg.entries import ip_type_of
+from zonemgr.lab.zonecfg.entries import Entry, ip_type_of
 from zonemgr.lab.zonecfg.parser import Command
 from zonemgr.lab.zonecfg.privileges import wrong_privilege
 from zonemgr.lab.zonecfg.session import Session
@@ -161,31 +161,31 @@ def _check_resources(verdict: Verdict) -> None:
 def _check_nets(verdict: Verdict) -> None:
     session = verdict.session
     ip_type = ip_type_of(session.handle.config)
-    routed: dict[str, bool] = {}
-    addressed: dict[str, bool] = {}
-    for net in session.entries.all("net"):
-        physical, address, allowed = net["physical"], net["address"], net["allowed-address"]
-        verdict.required("net", physical=physical)
-        if not check_physical(session, physical):
+    nets = session.entries.all("net")
+    for net in nets:
+        verdict.required("net", physical=net["physical"])
+        if not check_physical(session, net["physical"]):
             session.saw_error = True
             verdict.fail(errors.INVALID)
         if ip_type == "shared":
-            verdict.required("net", address=address)
-            if allowed:
+            verdict.required("net", address=net["address"])
+            if net["allowed-address"]:
                 verdict.fault("net: allowed-address cannot be specified for a shared IP type", errors.INVALID)
-        elif address:
+        elif net["address"]:
             verdict.fault("net: address cannot be specified for an exclusive IP type", errors.INVALID)
-        else:
-            routed[physical] = routed.get(physical, False) or bool(net["defrouter"])
-            addressed[physical] = addressed.get(physical, False) or bool(allowed)
-    for physical in reversed(routed):
-        if routed[physical] and not addressed[physical]:
-            verdict.fault(
-                f"net: defrouter for {physical} cannot be specified without allowed-address"
-                " for an exclusive IP type",
-                errors.INVALID,
-                override=True,
-            )
+    if ip_type == "exclusive":
+        _check_routers(verdict, [net for net in nets if not net["address"]])
+
+
+def _check_routers(verdict: Verdict, nets: list[Entry]) -> None:
+    """On an exclusive-IP zone's link there is a router only where there is an address."""
+    links = list(dict.fromkeys(net["physical"] for net in nets))
+    routed = {net["physical"] for net in nets if net["defrouter"]}
+    addressed = {net["physical"] for net in nets if net["allowed-address"]}
+    for link in reversed(links):
+        if link in routed - addressed:
+            text = f"net: defrouter for {link} cannot be specified without allowed-address"
+            verdict.fault(f"{text} for an exclusive IP type", errors.INVALID, override=True)
 
 
 def _check_controls(verdict: Verdict) -> None:
