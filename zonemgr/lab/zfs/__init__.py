@@ -8,12 +8,10 @@ bring the two together; `make`, `change`, `destroying`, `holding`, `mountcmd`, `
 from __future__ import annotations
 
 import importlib
-import random
-import uuid
 
 from zonemgr.lab.call import Call
 from zonemgr.lab.world import FIRST_DAY, World
-from zonemgr.lab.zfs.catalogue import Catalogue
+from zonemgr.lab.zfs.catalogue import Catalogue, new_guid
 from zonemgr.lab.zfs.job import Job
 from zonemgr.lab.zfs.store import changing, prepare, reconcile
 from zonemgr.lab.zfs.text import Refused, Usage
@@ -152,7 +150,7 @@ def add_pool(world: World, name: str, *, size: int, vdevs: str) -> None:
     call = Call(world, ["zpool", "create", name])
     with changing(world) as store:
         job = Job(call, store)
-        row = (name, random.getrandbits(62), world.now(), size, vdevs)
+        row = (name, new_guid(), world.now(), size, vdevs)
         world.db.execute("insert into zfs_pools values (?, ?, ?, ?, ?)", row)
         root = job.cat.add(name, "filesystem")
         store.made(store.fs(root.id)).mkdir(mode=0o755)
@@ -162,6 +160,8 @@ def add_pool(world: World, name: str, *, size: int, vdevs: str) -> None:
 
 
 def _first_day(world: World) -> None:
+    import uuid
+
     from zonemgr.lab.zfs.space import POOL_SIZE
 
     prepare(world)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -74,6 +74,9 @@ class Value(NamedTuple):
     holder: str = ""
 
 
+_Found = tuple[str, str, Ds]  # a value, how its holder has it (local or received), the holder
+
+
 class Mount(NamedTuple):
     ds: int
     path: str
@@ -94,7 +97,8 @@ class Catalogue:
         self.world, self.db = world, world.db
         self._named: dict[str, Ds | None] = {}
         self._props: dict[int, dict[str, Prop]] = {}
-        self._found: dict[tuple[int, str], tuple[str, str, Ds] | None] = {}
+        self._found: dict[str, dict[int, _Found | None]] = {}  # by property, then dataset
+        self._parents: dict[int, Ds | None] = {}
         self._mounts: dict[int, Mount] | None = None
         self._txg = 0
 
@@ -110,20 +114,32 @@ class Catalogue:
         return self._load("id = ?1", (ds,))[0]
 
     def parent(self, ds: Ds) -> Ds | None:
-        above = parent_of(ds.name)
-        return None if above is None else self.get(above)
+        if ds.id not in self._parents:
+            above = parent_of(ds.name)
+            self._parents[ds.id] = None if above is None else self.get(above)
+        return self._parents[ds.id]
 
     def pools(self) -> list[str]:
         return [str(row[0]) for row in self.db.execute("select name from zfs_pools order by name")]
 
-    def under(self, root: str | None) -> list[Ds]:
-        """A dataset and all below it with their properties, in no order; None: everything there is."""
-        where, given = ("1", ()) if root is None else (f"name = ?1 or {inside('name')}", (root,))
+    def under(
+        self, root: str | None, *, snapshots: bool = True, only: Collection[str] | None = None
+    ) -> list[Ds]:
+        """A dataset and all below it with their properties, in no order; None: everything there is.
+
+        `only`: for a command that reads no other properties than these (and changes nothing).
+        """
+        given: tuple[object, ...] = () if root is None else (root,)
+        where = "1" if root is None else f"(d.name = ?1 or {inside('d.name')})"
+        if not snapshots:
+            where += " and d.type in ('filesystem', 'volume')"
         found = self._load(where, given)
         for ds in found:
             self._props.setdefault(ds.id, {})
-        source = "zfs_props p" if root is None else "zfs_datasets d join zfs_props p on p.ds = d.id"
-        self._load_props(source, where.replace("name", "d.name"), given)
+        if only is not None:
+            marks = ", ".join(f"?{at}" for at in range(len(given) + 1, len(given) + 1 + len(only)))
+            where, given = f"{where} and p.name in ({marks})", (*given, *only)
+        self._load_props("zfs_datasets d join zfs_props p on p.ds = d.id", where, given)
         return found
 
     def children(self, ds: Ds) -> list[Ds]:
@@ -158,7 +174,7 @@ class Catalogue:
 
     def _load(self, where: str, given: tuple[object, ...]) -> list[Ds]:
         found = []
-        for row in self.db.execute(f"select {_COLUMNS} from zfs_datasets where {where}", given):
+        for row in self.db.execute(f"select {_COLUMNS} from zfs_datasets d where {where}", given):
             ds = self._named.get(row[1])
             if ds is None:
                 ds = self._named[row[1]] = _dataset(row)
@@ -177,15 +193,15 @@ class Catalogue:
             self._load_props("zfs_props p", "p.ds = ?1", (ds.id,))
         return self._props[ds.id]
 
-    def _stored(self, ds: Ds, name: str, inheritable: bool) -> tuple[str, str, Ds] | None:
+    def _stored(self, ds: Ds, name: str, inheritable: bool) -> _Found | None:
         """Value, how its holder has it (local or received), and the holder."""
-        key = (ds.id, name)
-        if key not in self._found:
-            self._found[key] = self._look(ds, name, inheritable)
-        return self._found[key]
+        known = self._found.setdefault(name, {})
+        if ds.id not in known:
+            known[ds.id] = self._look(ds, name, inheritable)
+        return known[ds.id]
 
-    def _look(self, ds: Ds, name: str, inheritable: bool) -> tuple[str, str, Ds] | None:
-        own = self.props(ds).get(name)
+    def _look(self, ds: Ds, name: str, inheritable: bool) -> _Found | None:
+        own = (self._props.get(ds.id) or self.props(ds)).get(name)
         if own is not None:
             if own.local is not None:
                 return own.local, "local", ds
@@ -279,7 +295,7 @@ class Catalogue:
     ) -> Ds:
         """A new row; `like`: a bookmark keeps its snapshot's age and identity."""
         txg, created = self.txg(), self.world.now()
-        guid = random.getrandbits(62)
+        guid = new_guid()
         if like is not None:
             txg, created, guid = like.txg, like.created, like.guid
         origin_id = None if origin is None else origin.id
@@ -319,6 +335,7 @@ class Catalogue:
                 ds.name = new + name[len(old) :]
         self._named = {ds.name: ds for ds in [*self._named.values(), *moved.values()] if ds is not None}
         self._found.clear()
+        self._parents.clear()
 
     def put_prop(self, ds: Ds, name: str, prop: Prop) -> None:
         if prop.local is None and prop.received is None:
@@ -358,6 +375,10 @@ class Catalogue:
                 yield ds
 
 
+def new_guid() -> int:
+    return int.from_bytes(os.urandom(7), "big")
+
+
 def _dataset(row: sqlite3.Row) -> Ds:
     ds, name, type_, txg, created, guid, origin, defer, refer = row
     return Ds(ds, name, type_, txg, created, guid, origin, bool(defer), refer)
@@ -383,7 +404,7 @@ def _is_inside(name: str, root: str) -> bool:
     return name.startswith(root) and name[len(root) : len(root) + 1] in ("/", "@", "#")
 
 
-def _told(ds: Ds, found: tuple[str, str, Ds]) -> Value:
+def _told(ds: Ds, found: _Found) -> Value:
     text, how, holder = found
     return Value(text, how) if holder is ds else Value(text, "inherited", holder.name)
 

@@ -63,13 +63,26 @@ def _make_mountpoint(job: Job, path: str, where: Path) -> None:
     while not os.path.lexists(place(job, above)):
         above = os.path.dirname(above)
     holder = job.cat.mount_holding(above)
-    if not place(job, above).is_dir() or (holder is not None and is_readonly(job.cat, holder)):
+    if not place(job, above).is_dir() or (holder is not None and not _takes_files(job.cat, holder)):
         raise failed
     job.store.mkdirs(where)
 
 
-def is_readonly(cat: Catalogue, mounted: Mount) -> bool:
-    return temporary(cat, cat.by_id(mounted.ds), "readonly").text == "on"
+def _takes_files(cat: Catalogue, mounted: Mount) -> bool:
+    """Could a directory be made in it? Not when it is read-only or has used up a quota."""
+    ds = cat.by_id(mounted.ds)
+    if temporary(cat, ds, "readonly").text == "on":
+        return False
+    here: Ds | None = ds
+    limited = False
+    while here is not None:
+        limited |= any(cat.number(here, name) > 0 for name in ("quota", "refquota"))
+        here = cat.parent(here)
+    if not limited:
+        return True
+    from zonemgr.lab.zfs.space import Space  # measuring takes time: only where there is a limit
+
+    return Space(cat).available(ds) > 0
 
 
 def place(job: Job, path: str) -> Path:

@@ -40,6 +40,7 @@ class Choice:
     limit: int | None = None  # levels below an operand
     paths: bool = False  # operands may be paths of the global zone
     by_pool: bool = False  # no types asked for: snapshots appear as the pool's listsnapshots says
+    only: frozenset[str] | None = None  # the properties that will be read; None: who knows
 
 
 def choose(job: Job, operands: list[str], choice: Choice) -> tuple[list[Ds], int]:
@@ -56,7 +57,6 @@ def choose(job: Job, operands: list[str], choice: Choice) -> tuple[list[Ds], int
         except Refused as reason:
             status = job.report(reason)
     if not operands:
-        job.cat.under(None)
         roots = [ds for pool in job.cat.pools() if (ds := job.cat.get(pool)) is not None]
         choice.recursive = True
     for root in roots:
@@ -83,7 +83,10 @@ def _reach(job: Job, root: Ds, choice: Choice) -> Iterable[Ds]:
     if not choice.recursive or root.type in ("snapshot", "bookmark"):
         candidates: Iterable[Ds] = (root,)
     else:
-        candidates = job.cat.under(root.name)
+        snapshots = bool(choice.types & (SNAP | MARK))
+        if choice.by_pool:
+            snapshots = _lists_snapshots(job, names.pool_of(root.name))
+        candidates = job.cat.under(root.name, snapshots=snapshots, only=choice.only)
     for ds in candidates:
         if _wanted(job, root, ds, choice):
             yield ds
@@ -92,8 +95,6 @@ def _reach(job: Job, root: Ds, choice: Choice) -> Iterable[Ds]:
 def _wanted(job: Job, root: Ds, ds: Ds, choice: Choice) -> bool:
     if ds is not root and choice.limit is not None and _levels(root, ds) > choice.limit:
         return False
-    if ds.type == "snapshot" and ds is not root and choice.by_pool:
-        return _lists_snapshots(job, names.pool_of(ds.name))
     return bool(ds.bit & choice.types)
 
 
@@ -156,6 +157,22 @@ def _column(word: str) -> Column:
     return word
 
 
+# Properties that are what is stored under their own name, or not stored at all.
+_SIMPLE = frozenset(
+    {
+        *("name", "type", "creation", "origin", "clones", "mounted", "createtxg", "guid", "userrefs"),
+        *("defer_destroy", "mountpoint", "canmount", "zoned", "sharenfs", "compression", "readonly"),
+    }
+)
+
+
+def _read_by(wanted: list[Column]) -> frozenset[str] | None:
+    """The stored properties these columns are made of, as far as that is easy to say."""
+    named = {column if isinstance(column, str) else column.name for column in wanted}
+    simple = all(props.is_user(name) or name in _SIMPLE for name in named)
+    return frozenset(named) if named and simple else None
+
+
 def every_column(reader: Reader, datasets: list[Ds]) -> list[Column]:
     """What `all` stands for: the native ones, then the user properties of any dataset shown."""
     users: set[str] = set()
@@ -200,9 +217,9 @@ def list_(job: Job, args: list[str]) -> int:
         elif letter == "t":
             choice.types, choice.by_pool = parse_types(value, _LIST_TYPES), False
     if fields == "space" and "t" not in given:
-        choice.types &= ~SNAP
-        choice.by_pool = False
+        choice.types &= ~SNAP  # but listsnapshots still counts
     wanted = columns(fields)
+    choice.only = _read_by([*wanted, *(column for column, _ in order)] if wanted else [])
     datasets, status = choose(job, operands, choice)
     reader = Reader(job.cat, literal="p" in given)
     if datasets[8:]:
@@ -322,6 +339,7 @@ def get(job: Job, args: list[str]) -> int:
     if not operands:
         raise Usage("missing property argument")
     wanted = columns(operands[0])
+    choice.only = _read_by(wanted)
     datasets, status = choose(job, operands[1:], choice)
     if datasets[8:]:
         job.cat.bulk_mounts()

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,6 +78,8 @@ def remove(path: Path) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():
+        import shutil  # takes longer to import than most commands to run
+
         shutil.rmtree(path, onerror=again)
 
 
@@ -105,6 +106,8 @@ def _copy_entry(entry: os.DirEntry[str], target: Path, holes: frozenset[Path]) -
     if entry.is_symlink():
         os.symlink(os.readlink(entry.path), target)
     elif entry.is_file(follow_symlinks=False):
+        import shutil
+
         shutil.copyfile(entry.path, target)
     else:
         _copy_node(entry, target)

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from zonemgr.lab.zfs import names, props
 from zonemgr.lab.zfs.catalogue import Ds, file_system
@@ -25,6 +25,7 @@ from zonemgr.lab.zfs.text import Refused, Usage, flags, nice, not_emulated, opti
 MAGIC = b"LABZFS1\n"
 Json = dict[str, Any]
 _IN_MEMORY = 32 << 20
+_ITEM = {"name", "type", "guid", "from", "clone", "props", "size", "fixed", "bytes"}
 _LONG = {
     **{"--replicate": "-R", "--props": "-p", "--parsable": "-P", "--dedup": "-D", "--verbose": "-v"},
     **{"--dryrun": "-n", "--large-block": "-L", "--embed": "-e", "--resume": "-t", "--compressed": "-c"},
@@ -240,7 +241,7 @@ class _Receive:
 
     # -- one snapshot --------------------------------------------------------------------------------------
 
-    def one(self, item: Json, tree: BinaryIO) -> None:
+    def one(self, item: Json, tree: Path) -> None:
         snapshot = self.destination(item["name"])
         name = names.file_system_of(snapshot)
         ds = self.job.cat.get(name)
@@ -307,7 +308,7 @@ class _Receive:
         if above.type != "filesystem":
             raise Refused(f"{doing}: parent '{parent}' is not a filesystem")
 
-    def _receive_new(self, item: Json, snapshot: str, ds: Ds | None, tree: BinaryIO, doing: str) -> None:
+    def _receive_new(self, item: Json, snapshot: str, ds: Ds | None, tree: Path, doing: str) -> None:
         job, name = self.job, names.file_system_of(snapshot)
         origin = self._by_guid(item["from"]) if item["clone"] else None
         if item["clone"] and origin is None:
@@ -331,7 +332,7 @@ class _Receive:
             changes.postfix()
         self.top = self.top or name
 
-    def _receive_incremental(self, item: Json, snapshot: str, ds: Ds, tree: BinaryIO, doing: str) -> None:
+    def _receive_incremental(self, item: Json, snapshot: str, ds: Ds, tree: Path, doing: str) -> None:
         from zonemgr.lab.zfs.destroying import destroy_snapshots
 
         job, there = self.job, self.job.cat.snapshots(ds)
@@ -364,7 +365,7 @@ class _Receive:
             if self.top in (None, ds.name):
                 cat.set_local(ds, name, value)
 
-    def _fill(self, item: Json, ds: Ds, snapshot: str, tree: BinaryIO) -> None:
+    def _fill(self, item: Json, ds: Ds, snapshot: str, tree: Path) -> None:
         """The sent tree becomes the snapshot, and a copy of it the file system."""
         from zonemgr.lab.zfs.catalogue import Prop
         from zonemgr.lab.zfs.destroying import put_back
@@ -377,7 +378,7 @@ class _Receive:
             for name, value in item["props"].items():
                 job.cat.put_prop(snap, name, Prop(None, value, False))
         if ds.type == "filesystem":
-            unpack(tree, job.store.made(job.store.snap(snap.id)))
+            tree.rename(job.store.made(job.store.snap(snap.id)))
             put_back(job, ds, snap)
 
 
@@ -404,15 +405,19 @@ def _looks(top: Path, holes: frozenset[Path]) -> dict[str, tuple[int, ...]]:
 
 def unpack(tree: BinaryIO, target: Path) -> None:
     """Never outside of `target`, whatever a stream that was tampered with says."""
+    bad = Refused("cannot receive: invalid backup stream")
     target.mkdir()
     inside = os.path.realpath(target)
-    with tarfile.open(fileobj=tree, mode="r") as tar:
-        tar.extraction_filter = staticmethod(lambda member, path: member)
-        for member in tar:
-            parent = os.path.realpath(os.path.join(inside, os.path.dirname(member.name)))
-            if os.path.commonpath([inside, parent]) != inside or os.path.basename(member.name) == "..":
-                raise Refused("cannot receive: invalid backup stream")
-            tar.extract(member, target, numeric_owner=True)
+    try:
+        with tarfile.open(fileobj=tree, mode="r") as tar:
+            tar.extraction_filter = staticmethod(lambda member, path: member)
+            for member in tar:
+                parent = os.path.realpath(os.path.join(inside, os.path.dirname(member.name)))
+                if os.path.commonpath([inside, parent]) != inside or os.path.basename(member.name) == "..":
+                    raise bad
+                tar.extract(member, target, numeric_owner=True)
+    except tarfile.TarError:
+        raise bad from None
 
 
 def receive(job: Job, args: list[str]) -> int:
@@ -433,20 +438,36 @@ def receive(job: Job, args: list[str]) -> int:
     run.set = proplist.Checker(job, FS | VOL, f"cannot receive to '{target}'", zoned=False).check(pairs)
     run.skip = {value for letter, value in found if letter == "x"}
     job.valid(target, DATASET & ~MARK, "cannot receive")
-    while item := _next(job.call.stdin):
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(job.world.store)) as tree:
-            _copy_bytes(job.call.stdin, tree, item["bytes"])
-            tree.seek(0)
-            run.one(item, tree)  # type: ignore[arg-type]  # a spooled file is one, the stubs do not say so
+    _unfold(job, run)
     if run.top is not None and "u" not in given:
         return _mount(job, run.top)
     return 0
 
 
+def _unfold(job: Job, run: _Receive) -> None:
+    """Each tree is unpacked beside before anything is done with it: a bad one changes nothing."""
+    count = 0
+    while item := _next(job.call.stdin):
+        if not item.keys() >= _ITEM or not isinstance(item["bytes"], int):
+            raise Refused("cannot receive: invalid backup stream")
+        count += 1
+        incoming = job.store.made(job.store.root / "roll" / f"received.{count}")
+        job.store.purge(incoming)
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(job.world.store)) as tree:
+            _copy_bytes(job.call.stdin, tree, item["bytes"])
+            tree.seek(0)
+            if item["type"] == "filesystem":
+                unpack(cast(BinaryIO, tree), incoming)
+        run.one(item, incoming)
+
+
 def _header(stdin: BinaryIO) -> Json:
     if stdin.readline(len(MAGIC) + 1) != MAGIC:
         raise Refused("cannot receive: failed to read from stream")
-    return _next(stdin) or {}
+    header = _next(stdin)
+    if header is None or not {"package", "top"} <= header.keys():
+        raise Refused("cannot receive: invalid backup stream")
+    return header
 
 
 def _next(stdin: BinaryIO) -> Json | None:
@@ -454,9 +475,11 @@ def _next(stdin: BinaryIO) -> Json | None:
     if not line:
         return None
     try:
-        found: Json = json.loads(line)
+        found = json.loads(line)
     except ValueError:
-        raise Refused("cannot receive: invalid backup stream") from None
+        found = None
+    if not isinstance(found, dict):
+        raise Refused("cannot receive: invalid backup stream")
     return found
 
 
