@@ -201,7 +201,7 @@ def spawn(place: Place, body: Callable[[], int], descriptors: tuple[int, int, in
     from zonemgr.lab import namespaces as ns
 
     if not ns.same(ns.NEWUSER, place.pid):
-        return _fork(lambda: _wait_like(_spawn(place, body, (0, 1, 2), ns.NEWUSER)), descriptors)
+        return _fork(lambda: _in_between(place, body), descriptors)
     return _spawn(place, body, descriptors, 0)
 
 
@@ -258,8 +258,12 @@ def _above_stdio(descriptors: Sequence[int]) -> list[int]:
     return [fcntl.fcntl(each, fcntl.F_DUPFD, 3) for each in descriptors]
 
 
-def _wait_like(child: int) -> int:
-    """Wait for a child, pass interrupts on to its process group, and end as it did."""
+def _in_between(place: Place, body: Callable[[], int]) -> int:
+    """Join the cell's user namespace, which cannot be undone, and stand for the process there; end as it does."""
+    from zonemgr.lab import namespaces as ns
+
+    child = _spawn(place, body, (0, 1, 2), ns.NEWUSER)
+    os.closerange(0, 3)  # or an output the other one closes would seem open still
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, lambda number, _frame: os.killpg(child, number))
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -235,13 +235,13 @@ def _show_lab(outside: Outside, facts: dict[str, Any]) -> None:
     rootfs.remount("/.lab", ns.RDONLY)
 
 
-def show_programs(outside: Outside) -> None:
+def show_programs(outside: Outside, writable: Sequence[str] = ()) -> None:
     """What `hold_programs` opened, below /.lab."""
     from zonemgr.lab import namespaces as ns
 
     for name in ("lib", "pyc", "python"):
         if outside.holds(f"lab/{name}"):
-            outside.bind(f"lab/{name}", f"/.lab/{name}", flags=0 if name == "pyc" else ns.RDONLY)
+            outside.bind(f"lab/{name}", f"/.lab/{name}", flags=0 if name in writable else ns.RDONLY)
 
 
 def _show(outside: Outside, name: str, shown: Shown) -> None:

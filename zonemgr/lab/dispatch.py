@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from zonemgr.lab import faults, tools
+from zonemgr.lab import tools
 from zonemgr.lab.call import Call
 from zonemgr.lab.world import SCHEMA, LabError, World
 
@@ -73,7 +73,11 @@ def _begin(call: Call, run_id: str) -> int:
 
 
 def _with_faults(call: Call, ways: Ways, ended: _Ended, run_id: str) -> int:
-    fault = faults.due(call.world, call.argv, run_id)
+    fault = None
+    if call.world.db.execute("select 1 from faults where run = ?", (run_id,)).fetchone():
+        from zonemgr.lab import faults
+
+        fault = faults.due(call.world, call.argv, run_id)
     if call.world.latency != "none":
         from zonemgr.lab import latency
 

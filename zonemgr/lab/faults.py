@@ -140,8 +140,6 @@ def matches(pattern: str, argv: Sequence[str]) -> bool:
 
 def due(world: World, argv: Sequence[str], run: str = "") -> Fault | None:
     """Count this command against every fault it matches; the first that is due now, if any."""
-    if world.db.execute("select 1 from faults where run = ?", (run,)).fetchone() is None:
-        return None
     hit: Fault | None = None
     with world.transaction():
         for row in world.db.execute("select * from faults where run = ? order by id", (run,)).fetchall():

@@ -137,7 +137,7 @@ def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
 
 def _show_lab(outside: rootfs.Outside, lab: Path) -> None:
     rootfs.tmpfs("/.lab")
-    cellroot.show_programs(outside)
+    cellroot.show_programs(outside, writable=("lib", "pyc"))
     outside.bind("etc", "/.lab/etc", flags=ns.RDONLY)
     outside.bind("lab/venv", "/.lab/venv", flags=ns.RDONLY)
     outside.bind("lab/dir", "/.lab/dir")

@@ -148,10 +148,15 @@ def _environment(lab: Path, holder: gz.Holder, caller: callers.Caller) -> dict[s
 
 def _execute(argv: Sequence[str], env: Mapping[str, str]) -> int:
     sys.stdout.flush()
+    # Not execvp: it blames a directory of the PATH that may not be read for a command that is nowhere.
+    program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=env["PATH"])
     try:
-        os.execvpe(argv[0], list(argv), dict(env))
-    except FileNotFoundError:
-        os.write(2, f"zonemgr lab: {argv[0]}: command not found\n".encode("utf-8", "surrogateescape"))
+        if program is None:
+            raise FileNotFoundError(2, "command not found")
+        os.execve(program, list(argv), dict(env))
+    except FileNotFoundError as trouble:
+        text = f"zonemgr lab: {argv[0]}: {trouble.strerror}\n"
+        os.write(2, text.encode("utf-8", "surrogateescape"))
         return 127
     except OSError as trouble:
         os.write(2, f"zonemgr lab: {argv[0]}: {trouble.strerror}\n".encode("utf-8", "surrogateescape"))

@@ -1,7 +1,7 @@
 """The emulated commands as programs: small scripts below LAB/programs, shown over the machine's /usr.
 
     LAB/programs/usr/{sbin,bin}/NAME   start a bare Python that calls zonemgr.lab.program
-    LAB/pyc/                           Python's compiled files: a start is quick wherever zonemgr lives
+    LAB/pyc/                           Python's compiled files, when they may not be written beside the sources
     LAB/programs/interpreter.json      which Python that is
 
 In the global zone and in every cell /.lab shows what they need: lib (where the package is), pyc, and python
@@ -38,10 +38,11 @@ _PROBE = "import sys, sqlite3, ctypes; print(sys.version_info >= (3, 11), sys.ba
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python of 3.11 or newer; `prefix` is its installation when that must be shown at /.lab/python."""
+    """A Python of 3.11 or newer, and where it finds its own."""
 
     path: str
-    prefix: str = ""
+    prefix: str = ""  # its installation, when that must be shown at /.lab/python
+    beside: bool = False  # compiled files may be written beside the sources
 
 
 def package_parent() -> Path:
@@ -59,7 +60,8 @@ def find_interpreter() -> Interpreter:
         good, _, prefix = probe.stdout.strip().partition(" ")
         if good == "True":
             real = os.path.realpath(path)
-            return Interpreter(real) if real.startswith("/usr/") else Interpreter(real, prefix)
+            beside = os.access(Path(__file__).parent, os.W_OK)
+            return Interpreter(real, "" if real.startswith("/usr/") else prefix, beside)
     raise LabError(f"{running} lacks sqlite3 or ctypes, which the lab's commands need")
 
 
@@ -88,8 +90,8 @@ def write(lab: Path) -> Interpreter:
 def _shim(name: str, python: Interpreter) -> str:
     body = (
         "import sys\n"
-        'sys.pycache_prefix = "/.lab/pyc"\n'
-        'sys.path.insert(0, "/.lab/lib")\n'
+        + ("" if python.beside else 'sys.pycache_prefix = "/.lab/pyc"\n')
+        + 'sys.path.insert(0, "/.lab/lib")\n'
         "from zonemgr.lab.program import main\n"
         f"main({name!r})\n"
     )
@@ -112,7 +114,8 @@ def _zonemgr_shim() -> str:
         "from zonemgr.__main__ import main; sys.exit(main())"
     )
     usual = Path(sys.executable)
-    if usual.parts[1:2] and usual.parts[1] in OWN:  # hidden by the lab's own directory of that name
+    # The lab's own directory of that name would hide it.
+    if usual.parts[1] in OWN and usual.is_relative_to(sys.prefix):
         usual = Path("/.lab/venv") / usual.relative_to(sys.prefix)
     return f'#!/bin/sh\nexec {shlex.quote(str(usual))} -c {shlex.quote(start)} "$@"\n'
 
