@@ -36,8 +36,9 @@ class Rights:
     def _file(self, name: str) -> dict[str, dict[str, str]]:
         """Lines of NAME:...:key=value;key=value by name."""
         if name not in self._attributes:
-            lines = (line.rsplit(":", 1) for line in _lines(self.root, name) if ":" in line)
-            self._attributes[name] = {head.split(":")[0]: _pairs(tail) for head, tail in lines}
+            # The fifth field may itself hold a colon (`audit_flags=lo\:no`).
+            lines = (line.split(":", 4) for line in _lines(self.root, name))
+            self._attributes[name] = {fields[0]: _pairs(fields[4]) for fields in lines if len(fields) == 5}
         return self._attributes[name]
 
     def _policy(self, key: str) -> list[str]:

@@ -69,6 +69,7 @@ class Image:
         }
         if place.read(self.where.root, MARK) is None:
             place.write(self.where.root, MARK, "[CONFIGURATION]\nversion = 4\n")
+            place.write(self.where.root, LOCK, "")
         text = json.dumps(plain, indent=1) + "\n"
         if place.read(self.where.root, STATE) != text:
             place.write(self.where.root, STATE, text)
