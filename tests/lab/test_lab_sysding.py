@@ -1,0 +1,129 @@
+"""sysding, OpenIndiana's first-boot configuration (facts sheet 10)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.lab.byhand import Hand, make, passes
+from zonemgr.lab import place, smf
+
+MULTI, SERVER = "svc:/milestone/multi-user:default", "svc:/milestone/multi-user-server:default"
+SYSDING = "svc:/system/sysding:system"
+
+
+@pytest.fixture
+def hand(tmp_path: Path) -> Hand:
+    return make(tmp_path)
+
+
+def configured(hand: Hand, conf: str) -> Path:
+    root = hand.installed("z")
+    (root / "etc/sysding.conf").write_text(conf)
+    return root
+
+
+def test_sysding_without_a_file_only_finishes(hand: Hand) -> None:
+    root = hand.installed("z")
+    (root / "etc/.UNCONFIGURED").touch()
+    assert "root::" in (root / "etc/shadow").read_text()
+    hand.boots("z")
+    passes(hand, until=SERVER)
+    assert "root:NP:" in (root / "etc/shadow").read_text()
+    assert not (root / "etc/.UNCONFIGURED").exists()
+    (root / "etc/sysding.conf").write_text("setup_user_account late 200 10 Late /export/home/late /bin/sh\n")
+    hand.halts("z")
+    hand.boots("z")
+    passes(hand, until=SERVER)
+    assert "late" not in (root / "etc/passwd").read_text()  # it never looks again
+
+
+def test_sysding_does_what_its_file_says(hand: Hand) -> None:
+    root = configured(
+        hand,
+        "# accounts\n"
+        "setup_user_account dev 200 10 'A developer' /export/home/dev /usr/bin/bash\n"
+        "setup_user_password dev '$6$abc$def/ghi'\n"
+        "setup_user_password root '$5$xyz$123'\n"
+        "setup_interface PRIMARY v4 10.0.0.5/24\n"
+        "setup_route default 10.0.0.1\n"
+        'setup_ns_dns example.org "example.org other.org" "10.0.0.2 10.0.0.3"\n'
+        "for i in 1 2; do echo $i; done\n",
+    )
+    hand.world.db.execute(
+        "insert into links (name, class, over, mac, zone) values ('v0', 'vnic', 'net0', '2:8:20:1:2:3', 'z')"
+    )
+    hand.boots("z")
+    passes(hand, until=SERVER)
+    assert "dev:x:200:10:A developer:/export/home/dev:/usr/bin/bash\n" in (root / "etc/passwd").read_text()
+    shadow = (root / "etc/shadow").read_text()
+    assert "dev:$6$abc$def/ghi:::::::\n" in shadow
+    assert "root:$5$xyz$123:" in shadow
+    assert "_aobjname=v0/v4;_ipv4addr=10.0.0.5/24;" in (root / "etc/ipadm/ipadm.conf").read_text()
+    assert (root / "etc/resolv.conf").read_text().splitlines()[1:3] == [
+        "search example.org other.org",
+        "nameserver 10.0.0.2",
+    ]
+    assert "hosts:      files dns" in (root / "etc/nsswitch.conf").read_text()
+    assert (root / "etc/inet/static_routes-DefaultFixed").read_text() == "default 10.0.0.1\n"
+    assert "lab: not emulated: for i in 1 2" in (root / "var/log/sysding.log").read_text()
+    assert (root / "etc/sysding.conf").stat().st_mode & 0o777 == 0o400
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "result"),
+    [("NP", "$6$a$b", "$6$a$b"), ("$6$a.b$c", "$6$n$n", "$6$a.b$c"), ("NP", "$6$a,b", "NP")],
+)
+def test_sysding_sets_passwords_with_an_editor(hand: Hand, old: str, new: str, result: str) -> None:
+    root = configured(hand, f"setup_user_password dev '{new}'\n")
+    with (root / "etc/shadow").open("a") as shadow:
+        shadow.write(f"dev:{old}:::::::\n")
+    hand.boots("z")
+    passes(hand, until=SERVER)
+    assert f"dev:{result}:::::::\n" in (root / "etc/shadow").read_text()
+
+
+def test_an_address_on_a_temporary_vnic_fails_quietly(hand: Hand) -> None:
+    root = configured(hand, "setup_interface v0 dhcp dhcp\n")
+    hand.world.db.execute(
+        "insert into links (name, class, over, zone, temporary) values ('v0', 'vnic', 'net0', 'z', 1)"
+    )
+    hand.boots("z")
+    passes(hand, until=SERVER)
+    assert "v0" not in (root / "etc/ipadm/ipadm.conf").read_text()
+    assert "Persistent operation on temporary object" in (root / "var/log/sysding.log").read_text()
+
+
+def test_a_time_zone_asks_for_a_reboot(hand: Hand) -> None:
+    root = configured(hand, "setup_timezone Europe/Berlin\n")
+    hand.boots("z")
+    hand.world.advance(1)
+    assert smf.settle_zone(hand.world, "z")
+    assert "TZ=Europe/Berlin\n" in (root / "etc/default/init").read_text()
+    where = place.of_zone(hand.world, "z")
+    assert where is not None
+    assert [smf.state(where, each) for each in (SYSDING, MULTI)] == ["offline", "offline"]
+    hand.halts("z")
+    hand.boots("z")
+    hand.world.advance(1)
+    assert not smf.settle_zone(hand.world, "z")
+    assert hand.state("z", SERVER) == "online"
+
+
+def test_an_unknown_time_zone_becomes_utc(hand: Hand) -> None:
+    root = configured(hand, "setup_timezone Nowhere/Land\n")
+    hand.boots("z")
+    hand.world.advance(1)
+    assert smf.settle_zone(hand.world, "z")
+    assert "TZ=UTC\n" in (root / "etc/default/init").read_text()
+    assert "log_error: not found" in (root / "var/log/sysding.log").read_text()
+
+
+def test_omnios_has_no_sysding(tmp_path: Path) -> None:
+    hand = make(tmp_path, "omnios")
+    root = configured(hand, "setup_user_account dev 200 10 Dev /home/dev /bin/sh\n")
+    hand.boots("z")
+    passes(hand, until=SERVER)
+    assert "dev" not in (root / "etc/passwd").read_text().split(":")
+    assert hand("svcs -z z sysding:system").exit_code == 1
