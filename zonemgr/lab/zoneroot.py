@@ -1,7 +1,7 @@
 """A zone's root as an installation leaves it: a few dozen small files that build scripts and set-up tools look at.
 
 It is copied for every clone, so it stays small. /usr, /lib and /sbin are nearly empty: in a cell the machine's are
-shown there.
+shown there. Directories are what costs most.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ BLANK = "$5$kr1VgdIt$OUiUAyZCDogH/uaxH71rMeQxvpDEY2yX.x0ZQRnmeb9"  # OmniOS' has
 
 DIRECTORIES = {
     "dev": 0o755,
-    "devices": 0o755,
     "etc": 0o755,
-    "etc/cron.d": 0o755,
     "etc/default": 0o755,
-    "etc/dfs": 0o755,
     "etc/dladm": 0o755,
     "etc/inet": 0o755,
     "etc/ipadm": 0o755,
@@ -29,36 +26,24 @@ DIRECTORIES = {
     "etc/ssh": 0o755,
     "etc/svc": 0o755,
     "etc/svc/profile": 0o755,
-    "etc/svc/volatile": 0o755,
-    "etc/user_attr.d": 0o755,
     "export": 0o755,
     "export/home": 0o755,
     "home": 0o555,
     "lib": 0o755,
     "lib/svc": 0o755,
     "mnt": 0o755,
-    "net": 0o555,
     "opt": 0o755,
     "proc": 0o555,
     "root": 0o700,
     "sbin": 0o755,
-    "system": 0o755,
-    "system/contract": 0o555,
-    "system/object": 0o555,
     "tmp": 0o1777,
     "usr": 0o755,
-    "usr/lib": 0o755,
-    "usr/lib/fm": 0o755,
     "var": 0o755,
     "var/adm": 0o775,
-    "var/cron": 0o755,
-    "var/ldap": 0o755,
     "var/log": 0o755,
     "var/pkg": 0o755,
     "var/run": 0o755,
     "var/spool": 0o755,
-    "var/spool/cron": 0o755,
-    "var/spool/cron/crontabs": 0o755,
     "var/svc": 0o755,
     "var/svc/log": 0o755,
     "var/tmp": 0o1777,
@@ -159,7 +144,6 @@ FILES = {
         0o644,
         "+auto_master\n/net\t\t-hosts\t\t-nosuid,nobrowse\n/home\t\tauto_home\t-nobrowse\n",
     ),
-    "etc/cron.d/logchecker": (0o555, "#!/usr/bin/ksh -p\nexit 0\n"),
     "etc/default/init": (0o644, "TZ=UTC\nCMASK=022\nLANG=C.UTF-8\n"),
     "etc/default/login": (
         0o644,
@@ -173,11 +157,11 @@ FILES = {
     ),
     "etc/group": (0o644, "".join(f"{name}::{gid}:{users}\n" for name, (gid, users) in GROUPS.items())),
     "etc/inet/hosts": (0o644, HOSTS),
-    "etc/inet/netmasks": (0o644, ""),
     "etc/inet/services": (
         0o644,
         "ssh\t\t22/tcp\nsmtp\t\t25/tcp\ndomain\t\t53/udp\nhttp\t\t80/tcp\nntp\t\t123/udp\n",
     ),
+    "etc/inet/netmasks": (0o644, ""),
     "etc/ipadm/ipadm.conf": (0o644, ""),
     "etc/dladm/datalink.conf": (0o644, ""),
     "etc/nsswitch.conf": (0o644, FILES_ONLY),
@@ -206,7 +190,6 @@ FILES = {
     "etc/skel/.profile": (0o644, "export PATH=/usr/bin:/usr/sbin:/sbin\n"),
     "etc/ssh/ssh_config": (0o644, ""),
     "etc/ssh/sshd_config": (0o644, SSHD.format(root="yes")),
-    "etc/syslog.conf": (0o644, "*.err;kern.debug;daemon.notice;mail.crit\t\t/var/adm/messages\n"),
     "etc/user_attr": (
         0o644,
         "adm::::profiles=Log Management\nroot::::auths=solaris.*,solaris.grant;profiles=All\n",
@@ -217,7 +200,6 @@ FILES = {
     "var/adm/messages": (0o644, ""),
     "var/adm/sulog": (0o600, ""),
     "var/log/syslog": (0o640, ""),
-    "var/spool/cron/crontabs/root": (0o600, "10 3 * * * /usr/sbin/logadm\n"),
 }
 
 SYSDING = {

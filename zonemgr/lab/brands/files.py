@@ -15,7 +15,7 @@ def remove_tree(call: Call, path: str) -> list[str]:
     place = call.world.path(path)
     if not os.path.lexists(place):
         return []
-    points = {point for _, point, _ in common.mounts(call) if point == path or point.startswith(f"{path}/")}
+    points = {point for _, point in common.mounts(call) if point == path or point.startswith(f"{path}/")}
     complaints: list[str] = []
     _remove(place, path, points, complaints)
     return complaints

@@ -23,7 +23,7 @@ SEED_USAGE = (
 
 def mounted_dataset(call: Call, directory: str) -> str:
     """The file system mounted on exactly this directory, empty when there is none."""
-    return next((special for special, point, _ in reversed(common.mounts(call)) if point == directory), "")
+    return next((special for special, point in reversed(common.mounts(call)) if point == directory), "")
 
 
 def _zonepath_dataset(h: Hook) -> str:

@@ -169,7 +169,7 @@ def _find_datasets(job: Uninstall) -> None:
 
 
 def _count(job: Uninstall, datasets: str) -> int:
-    return len(job.lines("list", "-H", "-t", "filesystem", "-r", *words(datasets)))
+    return len(job.lines("list", "-H", "-t", "filesystem", "-o", "name", "-r", *words(datasets)))
 
 
 def _root_environments(job: Uninstall, gzbe: str) -> list[str]:

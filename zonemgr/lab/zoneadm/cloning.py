@@ -32,7 +32,7 @@ def _zfs_clone(request: Request, source: str, path: str) -> bool:
     dataset = zonepaths.mounted_dataset(request.call, source)
     if not dataset:
         return False
-    if any(point == path for _, point, _ in mounts(request.call)):
+    if any(point == path for _, point in mounts(request.call)):
         request.plain(f"A file system is already mounted on {path},\npreventing use of a ZFS clone.")
         return False
     target = zonepaths.name_for(request.call, path)
@@ -86,7 +86,7 @@ def _from_snapshot(request: Request, snapshot: str, path: str) -> int:
 
 def copy(request: Request, source: str, path: str) -> int:
     """Copy everything below a zonepath, unless something is mounted there."""
-    below = [point for _, point, _ in mounts(request.call) if point.startswith(f"{source}/")]
+    below = [point for _, point in mounts(request.call) if point.startswith(f"{source}/")]
     if below:
         request.error(f"These file systems are mounted on subdirectories of {source}.\n")
         for point in below:

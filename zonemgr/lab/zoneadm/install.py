@@ -186,7 +186,7 @@ def _confirmed(request: Request) -> bool:
 
 
 def _nothing_mounted(request: Request, root: str) -> None:
-    below = [point for _, point, _ in mounts(request.call) if point.startswith(f"{root}/")]
+    below = [point for _, point in mounts(request.call) if point.startswith(f"{root}/")]
     if below:
         request.error(f"These file systems are mounted on subdirectories of {root}.\n")
         for point in below:

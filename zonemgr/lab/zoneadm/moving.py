@@ -44,7 +44,7 @@ def _detach_steps(request: Request) -> int:
     if "-n" in request.args:
         request.call.out(document.decode("utf-8", "surrogateescape"))
         return OK
-    below = [point for _, point, _ in mounts(request.call) if point.startswith(f"{path}/")]
+    below = [point for _, point in mounts(request.call) if point.startswith(f"{path}/")]
     if below:
         request.plain(f"These file systems are mounted on subdirectories of {path}.")
         for point in below:
@@ -115,7 +115,7 @@ def move(request: Request) -> int:
 def _root_mounted(request: Request, path: str) -> str:
     """What is mounted on the zone's root, empty if nothing is; anything else below the zonepath is in the way."""
     root, others = "", []
-    for special, point, _ in mounts(request.call):
+    for special, point in mounts(request.call):
         if point == f"{path}/root":
             root = special
         elif point.startswith(f"{path}/"):

@@ -55,7 +55,7 @@ def _not_in_use(daemon: Daemon, root: str) -> None:
 
 
 def _nothing_below(daemon: Daemon, root: str) -> None:
-    below = [point for _, point, _ in common.mounts(daemon.request.call) if point.startswith(f"{root}/")]
+    below = [point for _, point in common.mounts(daemon.request.call) if point.startswith(f"{root}/")]
     if below:
         daemon.say(f"These file-systems are mounted on subdirectories of {root}:")
         for point in below:
@@ -176,7 +176,7 @@ def tear_down(daemon: Daemon) -> None:
 
 def _unmount_below(daemon: Daemon) -> None:
     root = f"{daemon.request.zonepath}/root"
-    points = [point for _, point, _ in common.mounts(daemon.request.call) if point.startswith(f"{root}/")]
+    points = [point for _, point in common.mounts(daemon.request.call) if point.startswith(f"{root}/")]
     for point in reversed(points):
         done = daemon.request.call.run("umount", point)
         if done.exit_code:

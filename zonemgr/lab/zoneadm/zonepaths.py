@@ -14,7 +14,7 @@ STANDARD = ("dev", "lu", "root", "SUNWattached.xml")
 
 def mounted_dataset(call: Call, directory: str) -> str:
     """The ZFS file system mounted on exactly this directory, empty when there is none."""
-    found = [special for special, point, kind in mounts(call) if point == directory and kind == "zfs"]
+    found = [special for special, point in mounts(call) if point == directory]
     return found[-1] if found else ""
 
 
