@@ -98,10 +98,23 @@ POLICY = (
 def texts(world: World) -> dict[str, tuple[int, str]]:
     """Path below the root, mode and content of every file."""
     name = "omnios" if world.omnios else "openindiana"
-    common = ("auto_home", "auto_master", "default/init", "default/login", "default/passwd", "default/su",
-              "inet/netmasks", "ipadm/ipadm.conf", "dladm/datalink.conf", "nsswitch.dns", "nsswitch.files")  # fmt: skip
+    common = (
+        "default/init",
+        "default/login",
+        "default/passwd",
+        "default/su",
+        "nsswitch.dns",
+        "nsswitch.files",
+    )
+    empty = ("inet/netmasks", "ipadm/ipadm.conf", "dladm/datalink.conf")
     return {
         **{f"etc/{each}": zoneroot.FILES[f"etc/{each}"] for each in common},
+        **{f"etc/{each}": (0o644, "") for each in empty},
+        "etc/auto_home": (0o644, "+auto_home\n"),
+        "etc/auto_master": (
+            0o644,
+            "+auto_master\n/net\t-hosts\t-nosuid,nobrowse\n/home\tauto_home\t-nobrowse\n",
+        ),
         "etc/passwd": (0o644, _passwd()),
         "etc/shadow": (0o400, _shadow()),
         "etc/group": (0o644, _group()),

@@ -16,6 +16,8 @@ from functools import cache
 # l a licence to accept, o obsolete, x of the second publisher, i OpenIndiana only, m OmniOS only.
 TABLE = """
 entire 0.5.11 ub Incorporation to lock all system packages to the same build
+  > SUNWcs SUNWcsd package/pkg system/network system/network/routing system/extended-system-utilities
+  > shell/bash editor/vim service/network/ssh
 SUNWcs 0.5.11 ub Core Solaris
 SUNWcsd 0.5.11 u Core Solaris Devices
 package/pkg 0.5.11 u Image Packaging System
