@@ -13,6 +13,7 @@ from zfslab import Host, disorder
 
 from zonemgr.lab import world as worlds
 from zonemgr.lab import zfs as lab_zfs
+from zonemgr.lab.call import Call
 from zonemgr.lab.world import World
 
 # Each a moment before something is done to a file.
@@ -148,3 +149,26 @@ def test_a_living_command_is_left_alone(furnished: Path, tmp_path: Path) -> None
     assert "rpool/t/a" in host.names()
     assert journal.exists()
     host.world.close()
+
+
+def test_a_sender_and_a_receiver_joined_by_a_pipe_do_not_wait_for_each_other(
+    furnished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(furnished, tmp_path / "lab", symlinks=True)
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(reading)
+        sender = Host(World(tmp_path / "lab"))
+        with os.fdopen(writing, "wb", buffering=0) as pipe:
+            sender.world.put("sent", "now")  # as the log does: it needs the lock that receive takes
+            pipe.write(sender.run("zfs send rpool/t/a@s")[1])
+        os._exit(0)
+    os.close(writing)
+    receiver = Host(World(tmp_path / "lab"))
+    argv = ["zfs", "receive", "rpool/t/got"]
+    with os.fdopen(reading, "rb") as pipe:
+        assert lab_zfs.zfs(Call(receiver.world, argv, pipe)) == 0
+    assert os.waitpid(pid, 0)[1] == 0
+    assert receiver.read("/rpool/t/got/file") == "old"
+    receiver.world.close()

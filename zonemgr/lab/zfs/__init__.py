@@ -8,11 +8,12 @@ bring the two together; `make`, `change`, `destroying`, `holding`, `mountcmd`, `
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 
 from zonemgr.lab.call import Call
 from zonemgr.lab.world import FIRST_DAY, World
 from zonemgr.lab.zfs.catalogue import Catalogue, new_guid
-from zonemgr.lab.zfs.job import Job
+from zonemgr.lab.zfs.job import Job, Said
 from zonemgr.lab.zfs.store import changing, prepare, reconcile
 from zonemgr.lab.zfs.text import Refused, Usage
 
@@ -74,8 +75,17 @@ def _run(call: Call, name: str, args: list[str]) -> int:
     if not changes:
         reconcile(call.world)
         return _guarded(Job(call), command, name, args)
+    # Nobody waits for anybody with the lock held: not for a pipe to be read, not for one to be filled.
+    said = Said()
+    held = replace(call, stdout=said.out, stderr=said.err)
+    if name == "receive":
+        from zonemgr.lab.zfs.stream import drained
+
+        held.stdin = drained(call.stdin, args)
     with changing(call.world) as store:
-        return _guarded(Job(call, store), command, name, args)
+        status = _guarded(Job(held, store), command, name, args)
+    said.pass_on(call)
+    return status
 
 
 def _guarded(job: Job, command: object, name: str, args: list[str]) -> int:

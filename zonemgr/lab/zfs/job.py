@@ -10,6 +10,26 @@ from zonemgr.lab.zfs.store import Store
 from zonemgr.lab.zfs.text import Refused
 
 
+class _Sink:
+    def __init__(self, said: list[tuple[bool, bytes]], on_stderr: bool) -> None:
+        self._said, self._on_stderr = said, on_stderr
+
+    def write(self, data: bytes, /) -> None:
+        self._said.append((self._on_stderr, bytes(data)))
+
+
+class Said:
+    """What a command says while it holds the lock, in order, to be passed on when it has let go."""
+
+    def __init__(self) -> None:
+        self._said: list[tuple[bool, bytes]] = []
+        self.out, self.err = _Sink(self._said, False), _Sink(self._said, True)
+
+    def pass_on(self, call: Call) -> None:
+        for on_stderr, data in self._said:
+            (call.stderr if on_stderr else call.stdout).write(data)
+
+
 class Job:
     def __init__(self, call: Call, store: Store | None = None) -> None:
         self.call = call

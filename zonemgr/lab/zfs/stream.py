@@ -25,6 +25,7 @@ from zonemgr.lab.zfs.text import Refused, Usage, flags, nice, not_emulated, opti
 MAGIC = b"LABZFS1\n"
 Json = dict[str, Any]
 _IN_MEMORY = 32 << 20
+_RECEIVE = "o:x:dehnuvFsA"
 _ITEM = {"name", "type", "guid", "from", "clone", "props", "size", "fixed", "bytes"}
 _LONG = {
     **{"--replicate": "-R", "--props": "-p", "--parsable": "-P", "--dedup": "-D", "--verbose": "-v"},
@@ -420,10 +421,25 @@ def unpack(tree: BinaryIO, target: Path) -> None:
         raise bad from None
 
 
+def drained(stdin: BinaryIO, args: list[str]) -> BinaryIO:
+    """All of a stream, read before the lock is taken: its sender wants the lock too, in `send | receive`."""
+    try:
+        _, operands = options(args, _RECEIVE)
+    except Usage:
+        operands = []
+    if len(operands) != 1:  # receive will not look at it
+        return stdin
+    whole = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - lives as long as the command
+    while block := stdin.read(1 << 20):
+        whole.write(block)
+    whole.seek(0)
+    return cast(BinaryIO, whole)
+
+
 def receive(job: Job, args: list[str]) -> int:
     from zonemgr.lab.zfs import proplist
 
-    found, operands = options(args, "o:x:dehnuvFsA", missing="missing argument for '{}' option")
+    found, operands = options(args, _RECEIVE, missing="missing argument for '{}' option")
     given = flags(found)
     for letter in sorted(given & {"s", "A"}):
         raise not_emulated(f"zfs receive -{letter}")
