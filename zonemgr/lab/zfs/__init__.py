@@ -1,8 +1,8 @@
 """The lab's zfs: datasets in SQLite, their contents as real directories.
 
-It follows the illumos gate of 2022: the same checks in the same order with the same words. `names`, `props` and
-`proplist` know what may be asked for; `catalogue` what there is; `store` where the files are; `mounting` and `busy`
-bring the two together; `make`, `change`, `destroying`, `holding`, `mountcmd`, `show` and `stream` are the commands.
+It follows the illumos gate of 2022: the same checks in the same order with the same words. `names`, `props`
+and `proplist` know what may be asked for; `catalogue` what there is; `store` where the files are; `mounting`
+and `busy` bring the two together; the other modules are the commands.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _COMMANDS: dict[str, tuple[str, str, bool]] = {
     "mount": ("mountcmd", "mount", True),
     "unmount": ("mountcmd", "unmount", True),
     "send": ("stream", "send", False),
-    "receive": ("stream", "receive", True),
+    "receive": ("receiving", "receive", True),
 }
 _NOT_EMULATED = (
     *("allow", "unallow", "diff", "upgrade", "userspace", "groupspace", "projectspace", "project", "share"),
@@ -79,7 +79,7 @@ def _run(call: Call, name: str, args: list[str]) -> int:
     said = Said()
     held = replace(call, stdout=said.out, stderr=said.err)
     if name == "receive":
-        from zonemgr.lab.zfs.stream import drained
+        from zonemgr.lab.zfs.receiving import drained
 
         held.stdin = drained(call.stdin, args)
     with changing(call.world) as store:
