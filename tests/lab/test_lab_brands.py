@@ -528,3 +528,52 @@ def test_a_virtual_machine_is_not_pretended_to_run(omnios: ZoneHost) -> None:
     ended = omnios.run("zoneadm", "-z", "x", "boot")
     assert "lab: booting a bhyve zone is not emulated" in ended.stderr
     assert (ended.exit_code, omnios.state("x")) == (1, "installed")
+
+
+# -- faults ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "left", "state"),
+    [
+        ("dataset", {"rpool/zones/t1", "rpool/zones/t1/ROOT"}, "incomplete"),
+        (
+            "snapshot",
+            {"rpool/zones/t1", "rpool/zones/t1/ROOT", f"{ZBE.format('gold')}@t1_snap"},
+            "incomplete",
+        ),
+        ("mounted", None, "mounted"),
+    ],
+)
+def test_a_clone_can_be_killed_half_way(host: ZoneHost, step: str, left: set[str] | None, state: str) -> None:
+    host.install("gold")
+    before = host.datasets()
+    host.world.put("fault.clone.t1", step)
+    assert clone(host, "t1").exit_code == -9
+    assert host.state("t1") == state
+    assert left is None or host.datasets() - before == left
+    host.world.put("fault.clone.t1", "")
+    if state == "mounted":
+        host.must("zoneadm", "-z", "t1", "unmount")
+        assert host.state("t1") == "incomplete"
+    host.must("zoneadm", "-z", "t1", "uninstall", "-F")
+    assert host.state("t1") == "configured"
+
+
+def test_a_vnic_made_on_demand_can_stay_behind(omnios: ZoneHost) -> None:
+    net = "add net; set physical=vnic0; set global-nic=net0; end"
+    omnios.install("x", "set ip-type=exclusive", net, brand="lipkg")
+    omnios.must("zoneadm", "-z", "x", "boot")
+    omnios.world.put("fault.vnic", "leftover")
+    omnios.must("zoneadm", "-z", "x", "halt")
+    assert omnios.must("dladm", "show-vnic", "-p", "-o", "link").split() == ["vnic0"]
+    assert "Could not delete VNIC vnic0\n" in omnios.path("/zones/x/log/zone.log").read_text()
+
+
+def test_omnios_writes_the_resolver_from_attrs(omnios: ZoneHost) -> None:
+    attr = "add attr; set name=resolvers; set type=string; set value=10.0.0.53,10.0.0.54; end"
+    omnios.install("x", attr, brand="lipkg")
+    omnios.must("zoneadm", "-z", "x", "boot")
+    etc = root(omnios, "x") / "etc"
+    assert "nameserver 10.0.0.53\nnameserver 10.0.0.54\n" in (etc / "resolv.conf").read_text()
+    assert (etc / "nsswitch.conf").read_text() == (etc / "nsswitch.dns").read_text()

@@ -559,3 +559,13 @@ def test_a_thousand_zones_are_listed_in_one_go(host: ZoneHost) -> None:
     listed = host.must("zoneadm", "list", "-cp").splitlines()
     assert len(listed) == 1001
     assert listed[-1].startswith("-:z999:configured:")
+
+
+def test_a_zone_whose_document_is_gone_is_left_out_of_the_list(host: ZoneHost) -> None:
+    for zone in ("x", "y"):
+        host.configure(zone)
+    host.path("/etc/zones/x.xml").unlink()
+    ended = host.run("zoneadm", "list", "-c")
+    assert (ended.exit_code, ended.stdout.split()) == (0, ["global", "y"])
+    assert ended.stderr.startswith("zoneadm: x: could not get brand name: ")
+    assert host.run("zoneadm", "-z", "x", "list").stderr == "zoneadm: x: No such zone configured\n"

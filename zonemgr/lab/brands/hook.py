@@ -26,6 +26,10 @@ class HookExit(Exception):
         self.status = status
 
 
+class Killed(Exception):
+    """A fault killed the script, and zoneadm with it: signal 9, nothing is tidied up."""
+
+
 @dataclass
 class Hook:
     """One running script.

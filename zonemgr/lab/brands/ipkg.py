@@ -1,4 +1,8 @@
-"""The ipkg family (ipkg, lipkg, nlipkg): the hooks clone, prestate, poststate, detach and attach."""
+"""The ipkg family (ipkg, lipkg, nlipkg): the hooks clone, prestate, poststate and detach.
+
+fault.clone = STEP    zoneadm and its clone script are killed right after this step: `dataset` (zonepath and ROOT
+                      made), `snapshot`, `clone`, `active`, `parentbe`, `mounted`; `fault.clone.ZONE` for one zone
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from dataclasses import dataclass
 
 from zonemgr.lab.brands import common, hook, unconfigure
 from zonemgr.lab.brands.common import ACTIVE, PARENT, words
-from zonemgr.lab.brands.hook import Hook, HookExit
+from zonemgr.lab.brands.hook import Hook, HookExit, Killed
 from zonemgr.lab.call import Call
 
 CLONE_USAGE = "clone {sourcezone}"
@@ -59,14 +63,24 @@ def clone_steps(h: Hook, kind: CloneKind) -> None:
     gzbe = common.current_gzbe(h)
     source = _source(h, gzbe, given.rest[0], given.get("s"))
     target = _target(h)
+    _after(h, "dataset")
     source = Source(source.dataset, source.snapshot or _new_snapshot(h, kind, source.dataset))
+    _after(h, "snapshot")
     zbe = _clone_root(h, kind, source, target)
+    _after(h, "clone")
     for prop in (f"{ACTIVE}=on", f"{PARENT}={gzbe}", "canmount=noauto"):
         if not h.ok("zfs", "set", prop, zbe):
             raise h.incomplete(common.NO_CREATE)
+        _after(h, prop.partition("=")[0].rpartition(":")[2])
     _root_directory(h)
     kind.mountable(h, zbe)
     _unconfigure(h, skip=given.has("X"))
+
+
+def _after(h: Hook, step: str) -> None:
+    facts = h.call.world
+    if step in (facts.get(f"fault.clone.{h.zone}"), facts.get("fault.clone")):
+        raise Killed
 
 
 def _source(h: Hook, gzbe: str, zone: str, wanted: str) -> Source:
@@ -140,6 +154,7 @@ def _unconfigure(h: Hook, *, skip: bool) -> None:
     if not h.ok("zoneadm", "-z", h.zone, "mount", "-f"):
         h.error("Zone mount failed")
         raise _trapped(h)
+    _after(h, "mounted")
     if skip:
         return
     failed = not unconfigure.system_unconfigure(h.call, h.zone, h.zonepath)

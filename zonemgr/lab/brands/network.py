@@ -1,11 +1,13 @@
-"""OmniOS' network set-up on behalf of a zone: VNICs on demand, and name service files from attrs."""
+"""OmniOS' network set-up on behalf of a zone: VNICs on demand, and name service files from attrs.
+
+fault.vnic = leftover    a VNIC made on demand is not removed at halt; only the zone's log tells
+"""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from zonemgr.lab import zonestore
+from zonemgr.lab import place, zonestore
 from zonemgr.lab.brands.hook import Hook
 from zonemgr.lab.zonestore import Net, ZoneConfig
 
@@ -21,7 +23,8 @@ def unconfigure(h: Hook) -> None:
     config = zonestore.load(h.call.world, h.zone)
     for net in _on_demand(config):
         h.note(f"Removing VNIC {net.physical}/{net.global_nic}")
-        if not h.ok("dladm", "delete-vnic", net.physical):
+        leftover = h.call.world.get("fault.vnic") == "leftover"
+        if leftover or not h.ok("dladm", "delete-vnic", net.physical):
             h.note(f"Could not delete VNIC {net.physical}")
 
 
@@ -58,16 +61,16 @@ def _record_address(h: Hook, link: str) -> None:
 def _name_service(h: Hook, config: ZoneConfig) -> None:
     attrs = {attr.name: attr.value.split()[0] for attr in config.attr if attr.value.split()}
     domain, resolvers = attrs.get("dns-domain", ""), attrs.get("resolvers", "")
-    etc = h.call.world.path(f"{h.zonepath}/root/etc")
-    if not (domain or resolvers) or not etc.is_dir():
+    root = h.call.world.path(f"{h.zonepath}/root")
+    if not (domain or resolvers) or not (root / "etc").is_dir():
         return
     lines = ["# Auto-generated from zone configuration", *([f"domain {domain}"] if domain else [])]
     lines += [f"nameserver {server}" for server in resolvers.split(",") if server]
-    (etc / "resolv.conf").write_text("\n".join(lines) + "\n")
-    _use_dns(etc)
+    place.write(root, "etc/resolv.conf", "\n".join(lines) + "\n")
+    _use_dns(root)
 
 
-def _use_dns(etc: Path) -> None:
-    switch, dns = etc / "nsswitch.conf", etc / "nsswitch.dns"
-    if dns.exists() and not (switch.exists() and "files dns" in " ".join(switch.read_text().split())):
-        shutil.copyfile(dns, switch)
+def _use_dns(root: Path) -> None:
+    switch, dns = place.read(root, "etc/nsswitch.conf") or "", place.read(root, "etc/nsswitch.dns")
+    if dns is not None and "files dns" not in " ".join(switch.split()):
+        place.write(root, "etc/nsswitch.conf", dns)

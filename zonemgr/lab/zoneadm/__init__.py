@@ -4,7 +4,7 @@
     zoneadm.reconcile(world)     forget zones whose cell has died; every command starts with it
     zoneadm.start_zones(world)   what the host's boot does with its zones
 
-What can be made to go wrong stands in daemon.py and brands/unconfigure.py.
+What can be made to go wrong stands in daemon.py, brands/ipkg.py, brands/unconfigure.py and brands/network.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import importlib
 import re
 
 from zonemgr.lab import brands, zonestore
+from zonemgr.lab.brands.hook import Killed
 from zonemgr.lab.brands.options import getopts
 from zonemgr.lab.call import Call
 from zonemgr.lab.world import HOST_BOOT, World
@@ -37,7 +38,8 @@ UUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
 
 def zoneadm(call: Call) -> int:
-    reconcile(call.world)
+    if call.privileged:
+        reconcile(call.world)
     given = getopts("?u:z:R:", call.argv[1:])
     if given.wrong or given.has("?"):
         return _bad_options(call, given.wrong, given.missing)
@@ -50,6 +52,8 @@ def zoneadm(call: Call) -> int:
         return _run(call, given.get("z"), given.get("u"), given.rest)
     except Stop as stop:
         return stop.status
+    except Killed:
+        return -9
 
 
 def _bad_options(call: Call, wrong: list[str], missing: list[str]) -> int:

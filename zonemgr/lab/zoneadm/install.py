@@ -70,11 +70,11 @@ def clone(request: Request) -> int:
     sanity.check(request, inactive=True)
     verify.details(request)
     source_path = _check_source(request, source)
+    path, brand = request.zonepath, request.its_brand()
+    argv = ["clone", "-z", request.zone, "-R", path, *shell_words(request.args)]
     with locks.operation(request):
-        path, brand = request.zonepath, request.its_brand()
         request.set_state("incomplete")
         if brand.clone:
-            argv = ["clone", "-z", request.zone, "-R", path, *shell_words(request.args)]
             status = request.hook(brand.clone, argv)
             if status == USAGE:
                 request.call.err(request_usage(request))
