@@ -219,12 +219,18 @@ class TestGlobalZone:
         assert not lab.exists()
 
     def test_the_caller_can_be_somebody_else(self, lab: Path) -> None:
-        script = "env -i /usr/sbin/zfs create rpool/no; zonename; pfexec zonename"
+        script = "env -i /usr/sbin/zfs create rpool/no; zonename; pfexec zonename; env -i /usr/bin/id -u -n"
         ended = run(lab, "sh", "-c", script, user="nobody")
-        assert ended.stdout == "global\nglobal\n"
+        assert ended.stdout == "global\nglobal\nnobody\n"
         assert "permission denied" in ended.stderr
         assert {row["user"] for row in labs.log(lab)} == {"nobody"}
-        sh(lab, "zfs create rpool/yes")
+        assert sh(lab, "zfs create rpool/yes; id -un") == "root\n"
+
+    def test_su_makes_another_caller(self, lab: Path) -> None:
+        ended = run(lab, "sh", "-c", "su - jim -c 'id -un; pwd; zfs create rpool/no'; id -un; su nosuch")
+        assert ended.stdout == "jim\n/export/home/jim\nroot\n"
+        assert "permission denied" in ended.stderr
+        assert ended.stderr.endswith("su: Unknown id: nosuch\n")
 
 
 class TestFaults:

@@ -44,7 +44,7 @@ def become(account: Account | None) -> None:
     """Take a user's ids for good; raises LabError when this machine cannot give them to a process here."""
     if account is None:
         raise LabError("no such user in the zone")
-    if account.uid == os.geteuid() and account.uid == 0 and account.gid == os.getegid():
+    if account.uid == os.geteuid() == 0 and account.gid == os.getegid():
         return
     try:
         os.setgroups(groups(account))

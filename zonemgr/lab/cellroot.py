@@ -143,6 +143,7 @@ def hold_programs(outside: Outside, lab: Path, *, inside: bool) -> None:
     outside.hold("programs", lab / "programs/usr")
     outside.hold("lab/lib", "/.lab/lib" if inside else programs.package_parent())
     outside.hold("lab/pyc", lab / "pyc")
+    outside.hold("lab/usr", "/.lab/usr" if inside else "/usr")
     if python.prefix:
         outside.hold("lab/python", "/.lab/python" if inside else python.prefix)
 
@@ -239,7 +240,7 @@ def show_programs(outside: Outside, writable: Sequence[str] = ()) -> None:
     """What `hold_programs` opened, below /.lab."""
     from zonemgr.lab import namespaces as ns
 
-    for name in ("lib", "pyc", "python"):
+    for name in ("lib", "pyc", "python", "usr"):
         if outside.holds(f"lab/{name}"):
             outside.bind(f"lab/{name}", f"/.lab/{name}", flags=0 if name in writable else ns.RDONLY)
 

@@ -19,18 +19,8 @@ from zonemgr.lab.world import LabError, World
 
 # Everything there is in a lab's folder.
 PARTS = {
-    *(
-        "lab.json",
-        "host",
-        "store",
-        "cells",
-        "locks",
-        "programs",
-        "pyc",
-        "holder.json",
-        "holder.json.new",
-        "holder.lock",
-    ),
+    *("lab.json", "host", "store", "cells", "locks", "programs", "pyc", "somebody"),
+    *("holder.json", "holder.json.new", "holder.lock"),
     *("world.sqlite", "world.sqlite-wal", "world.sqlite-shm", "world.sqlite-journal"),
 }
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

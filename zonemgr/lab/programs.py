@@ -4,8 +4,8 @@
     LAB/pyc/                           Python's compiled files, when they may not be written beside the sources
     LAB/programs/interpreter.json      which Python that is
 
-In the global zone and in every cell /.lab shows what they need: lib (where the package is), pyc, and python
-when it is not the machine's own.
+In the global zone and in every cell /.lab shows what they need: lib (where the package is), pyc, usr (the
+machine's), and python when it is not the machine's own.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ ALIASES = {
     "gdiff": "diff",
     "gawk": "awk",
 }
+# The machine's id, unless somebody other than root calls in the global zone.
+ID = """\
+#!/bin/sh
+[ -e /.lab/dir/somebody ] && exec lab-id "$@"
+exec /.lab/usr/bin/id "$@"
+"""
 _PROBE = "import sys, sqlite3, ctypes; print(sys.version_info >= (3, 11), sys.base_prefix)"
 
 
@@ -79,6 +85,8 @@ def write(lab: Path) -> Interpreter:
         for name in sorted({*tools.TOOLS, *tools.IN_ZONE}):
             _put(folder / name, _shim(name, python))
         _put(folder / "zonemgr", _zonemgr_shim())
+        _put(folder / "id", ID)
+        _put(folder / "lab-id", _shim("id", python))
     _link(lab / "programs/usr/sbin/sh", "/bin/sh")
     for alias, name in ALIASES.items():
         if Path("/usr/bin", name).exists() and not Path("/usr/bin", alias).exists():

@@ -6,13 +6,12 @@ The texts and what becomes of the environment are su(8)'s and login(1)'s (facts 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from zonemgr.lab import accounts
 from zonemgr.lab.call import Call
-from zonemgr.lab.world import LabError
+from zonemgr.lab.world import LabError, World
 
 DEFAULT_SHELL = "/usr/bin/sh"
 SAFE_SHELL = "/sbin/sh"
@@ -34,13 +33,17 @@ def run_program(path: str, argv: Sequence[str], env: dict[str, str]) -> None:
             os.execve("/bin/sh", list(argv), env)
 
 
-def switch(name: str, *, login: bool, words: Sequence[str], env: dict[str, str]) -> int:
-    """Turn this process into su's shell for a user, with these words; returns a status when that fails."""
+def switch(name: str, *, login: bool, words: Sequence[str], env: dict[str, str], really: bool = True) -> int:
+    """Turn this process into su's shell for a user, with these words; returns a status when that fails.
+
+    Without `really` it keeps its ids.
+    """
     account = accounts.by_name(name)
     if account is None:
         tell(f"su: Unknown id: {name}")
         return 1
-    accounts.become(account)
+    if really:
+        accounts.become(account)
     shell = account.shell if account.shell not in ("", DEFAULT_SHELL) else DEFAULT_SHELL
     shown = ("-" if login else "") + ("su" if shell == DEFAULT_SHELL else shell.rsplit("/", 1)[-1])
     if login:
@@ -152,11 +155,14 @@ def su(call: Call) -> int:
 
 
 def _switch_as_caller(call: Call, name: str, login: bool, words: Sequence[str]) -> int:
-    if call.zone is None:
-        from zonemgr.lab import callers
+    if call.zone is not None:
+        return switch(name, login=login, words=words, env=dict(call.env))
+    from zonemgr.lab import callers
 
-        caller = callers.find(call.world)
-        callers.register(call.world, callers.Caller(caller.run, name, privileged=name == "root"))
-        call.world.close()
-    sys.stdout.flush()
-    return switch(name, login=login, words=words, env=dict(call.env))
+    # As with `zonemgr lab run --user`: for the emulated commands it is that user, for the machine it stays
+    # whoever runs the lab, or the lab's files could not be written.
+    opened = World(call.world.dir)  # a connection does not survive a fork
+    if accounts.by_name(name) is not None:
+        callers.register(opened, callers.Caller(callers.find(opened).run, name, privileged=name == "root"))
+    opened.close()
+    return switch(name, login=login, words=words, env=dict(call.env), really=False)
