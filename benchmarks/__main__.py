@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import frame, startup
+from benchmarks import frame, on_lab, startup
 
-SUBJECTS = (startup,)
+SUBJECTS = (startup, on_lab)
 
 
 def main() -> None:

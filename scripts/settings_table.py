@@ -13,7 +13,13 @@ README = Path(__file__).parent.parent / "README.md"
 def rows() -> list[str]:
     found = ["| setting | default | what it is |", "|---|---|---|"]
     for key, value, _ in config.show(config.Config()):
-        text = str(value).lower() if isinstance(value, bool) else " ".join(value) if isinstance(value, tuple) else value
+        text = (
+            str(value).lower()
+            if isinstance(value, bool)
+            else " ".join(value)
+            if isinstance(value, tuple)
+            else value
+        )
         found.append(f"| `{key}` | {f'`{text}`' if text != '' else 'empty'} | {config.SETTINGS[key].why} |")
     return found
 

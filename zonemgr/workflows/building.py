@@ -9,7 +9,7 @@ from zonemgr.host import dladm, pkg, smf, system, zfs, zlogin, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, ZoneName, ZoneState
 from zonemgr.workflows import parts, survey
-from zonemgr.workflows.steps import Step
+from zonemgr.workflows.steps import Remembering, Step
 
 SINGLE_USER = "svc:/milestone/single-user:default"
 MULTI_USER_SERVER = "svc:/milestone/multi-user-server:default"
@@ -195,17 +195,18 @@ class CloneZone(Step):
 
     def prove(self, host: Host) -> None:
         """Exit 0 proves nothing: look at state, root, origin and the brand's own log."""
-        row = survey.find(host, self.zone)
-        if row is not None and row.state is ZoneState.MOUNTED:
+        look = Remembering(host)
+        if survey.zone(look, self.zone).state is ZoneState.MOUNTED:
             zoneadm.unmount(host, ZoneName(self.zone))
-        _must_be(host, self.zone, ZoneState.INSTALLED)
-        root = survey.root_of(host, Dataset(self.home), self.zone)
+            look = Remembering(host)
+        _must_be(look, self.zone, ZoneState.INSTALLED)
+        root = survey.root_of(look, Dataset(self.home), self.zone)
         if root.origin != self.snapshot or root.canmount != "noauto" or not root.mounted:
             raise ZonemgrError(
                 f"the root of {self.zone} is not what a clone of {self.snapshot} should be",
                 hint=f"see: zfs get origin,canmount,mounted {root.name}",
             )
-        log = survey.read_file(host, f"{survey.zone(host, self.zone).path}/log/zone.log", elevated=True)
+        log = survey.read_file(host, f"{survey.zone(look, self.zone).path}/log/zone.log", elevated=True)
         if log and "ERROR:" in log:
             words = log[log.index("ERROR:") :].splitlines()[0]
             raise ZonemgrError(f"the clone of {self.source} went wrong inside: {words}")

@@ -98,8 +98,8 @@ def bring_up(work: Job, zone: Disposable) -> None:
     with contextlib.ExitStack() as stack:
         if not site.host.dry_run:  # the image must stay as it is until the clone stands
             stack.enter_context(locks.image_lock(site.config, source, zone.run, waiting=site.report.note))
-        cloning = plan_clone(glimpse(site), site, zone)
-        work.do(*cloning)
+        look = glimpse(site)
+        work.do(*plan_clone(look, site, zone), look=look)
     work.do(*plan_setup(site, zone))
 
 

@@ -56,7 +56,7 @@ def create(site: Site, request: GoldenRequest, *, unless_there: bool = False) ->
         if unless_there and exists(look, site, name):
             return made
         steps = plan(look, site, name, brand=brand, template=template, packages=packages, run=run)
-        work.do(*steps)
+        work.do(*steps, look=look)
     return made
 
 

@@ -96,9 +96,9 @@ class Job:
     record: records.Run | None = None
     begun: list[Step] = field(default_factory=list)
 
-    def do(self, *steps: Step) -> None:
-        """Check all of these, then do and prove one after the other."""
-        run_steps(steps, self.site.host, self.report, self.ledger, begun=self.begun)
+    def do(self, *steps: Step, look: Host | None = None) -> None:
+        """Check all of these, then do and prove one after the other; `look` as in run_steps."""
+        run_steps(steps, self.site.host, self.report, self.ledger, begun=self.begun, look=look)
 
     def keep(self, *steps: Step) -> None:
         """These (default: all so far) are to stay, whatever happens from here on."""

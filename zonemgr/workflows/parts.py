@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zonemgr.errors import CommandError, NotOurs, ZonemgrError
-from zonemgr.host import dladm, system, zfs, zoneadm, zonecfg
+from zonemgr.host import dladm, zfs, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, Snapshot, ZoneName, ZoneState
 from zonemgr.workflows import survey
@@ -55,7 +55,7 @@ def uninstall(host: Host, zone: str, home: Dataset) -> None:
     Before: our holds on snapshots of its own roots go, half-made roots get the properties without which the brand
     would ignore them, and a root that the brand would empty instead of destroy stops it (brand findings, section 5).
     """
-    current = system.current_be(host).uuid
+    current = survey.running_be(host)
     rows = survey.below(survey.filesystems(host), home)
     roots = [row for row in rows if row.name.rpartition("/")[0] == f"{home}/ROOT"]
     _refuse_foreign_root(roots, current, zone)

@@ -97,12 +97,21 @@ def interrupts_held() -> Iterator[None]:
 
 
 def run_steps(
-    steps: Sequence[Step], host: Host, report: Report, ledger: Ledger, *, begun: list[Step]
+    steps: Sequence[Step],
+    host: Host,
+    report: Report,
+    ledger: Ledger,
+    *,
+    begun: list[Step],
+    look: Host | None = None,
 ) -> None:
-    """Check all steps, then do and prove each. `begun` grows as they begin; the caller undoes it after a failure."""
-    glimpse = Remembering(host)
+    """Check all steps, then do and prove each. `begun` grows as they begin; the caller undoes it after a failure.
+
+    `look`: what was seen of the host when the steps were planned, a moment ago and under the same locks.
+    """
+    look = look or Remembering(host)
     for step in steps:
-        step.check(glimpse)
+        step.check(look)
     for step in steps:
         ledger.begin(step)
         begun.append(step)  # before do(): a step that stops half-way is undone too
@@ -131,7 +140,7 @@ class Remembering:
     """A host for one round of checks: the same question is asked once, and changes are refused."""
 
     def __init__(self, host: Host) -> None:
-        self._host = host
+        self.behind = getattr(host, "behind", host)
         self._answers: dict[tuple[Any, ...], Any] = {}
         self.dry_run = host.dry_run
         self.elevate = host.elevate
@@ -139,7 +148,7 @@ class Remembering:
     def ask(self, *argv: str, **how: Any) -> Any:
         key = (argv, tuple(sorted((name, repr(value)) for name, value in how.items())))
         if key not in self._answers:
-            self._answers[key] = self._host.ask(*argv, **how)
+            self._answers[key] = self.behind.ask(*argv, **how)
         return self._answers[key]
 
     def change(self, *argv: str, **how: Any) -> Any:
@@ -151,7 +160,7 @@ class Remembering:
         raise AssertionError(f"a check must not change the host: {argv}")
 
     def file(self, text: str) -> Any:
-        return self._host.file(text)
+        return self.behind.file(text)
 
     def pause(self, seconds: float) -> None:
-        self._host.pause(seconds)
+        self.behind.pause(seconds)

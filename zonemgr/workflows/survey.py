@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from zonemgr.config import Config
 from zonemgr.errors import NotOurs, NotThere, ZonemgrError
@@ -168,12 +170,24 @@ def below(rows: Iterable[FileSystem], dataset: str) -> list[FileSystem]:
     return [row for row in rows if row.name == dataset or row.name.startswith(f"{dataset}/")]
 
 
+# The boot environment a host runs cannot change under a running zonemgr.
+_RUNNING: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+
+
+def running_be(host: Host) -> str:
+    """The uuid of the boot environment that runs now; asked once per host."""
+    door = getattr(host, "behind", host)
+    if door not in _RUNNING:
+        _RUNNING[door] = system.current_be(host).uuid
+    return _RUNNING[door]
+
+
 def root_of(host: Host, home: Dataset, name: str) -> FileSystem:
     """The active ZBE of an IPS-brand zone: parentbe is the running boot environment's and active is on.
 
     Exactly one must match (facts sheet 4); raises ZonemgrError otherwise.
     """
-    current = system.current_be(host).uuid
+    current = running_be(host)
     zbes = [
         row
         for row in filesystems(host)

@@ -11,7 +11,7 @@ from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName, ZoneState
 from zonemgr.workflows import furnish, parts, privilege, survey
 from zonemgr.workflows.job import Job, Site, glimpse, job
-from zonemgr.workflows.steps import Step
+from zonemgr.workflows.steps import Remembering, Step
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,11 @@ class TakeDown(Step):
                 parts.remove_tree(host, Dataset(dataset))
 
     def prove(self, host: Host) -> None:
-        parts.remove_remains(host, Dataset(self.home), self.run)
-        parts.gone(host, self.zone, Dataset(self.home))
+        look = Remembering(host)
+        if survey.below(survey.filesystems(look), self.home):
+            parts.remove_remains(host, Dataset(self.home), self.run)
+            look = Remembering(host)
+        parts.gone(look, self.zone, Dataset(self.home))
 
     def undo(self, host: Host) -> None:
         self.do(host)
@@ -59,7 +62,8 @@ def destroy(site: Site, name: str) -> None:
     survey.zone(look, zone)
     images = [zone] if _managed_or_half_made(look, site, zone).kind == survey.GIZ else []
     with job(site, [zone], records.new_run_id(), images=images) as work:
-        work.do(step_for(glimpse(site), site, zone))
+        look = glimpse(site)
+        work.do(step_for(look, site, zone), look=look)
 
 
 def step_for(look: Host, site: Site, name: str) -> TakeDown:
