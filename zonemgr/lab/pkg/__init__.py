@@ -131,14 +131,8 @@ def _first_day(world: World) -> None:
     image.publishers = [
         Publisher(each.publisher, [each.origin]) for each in catalogue.REPOSITORIES[world.flavour]
     ]
-    names = ["entire", "SUNWcs", "SUNWcsd", "package/pkg", "system/network", "shell/bash", "editor/vim"]
-    more = [
-        "service/network/ssh",
-        "system/zones/internal",
-        "pkg:/developer/gcc-14",
-        "developer/versioning/git",
-    ]
-    todo, asked = plan.install(image, names + more, origins=[], accept=True)
+    names = ["entire", "system/zones/internal", "pkg:/developer/gcc-14", "developer/versioning/git"]
+    todo, asked = plan.install(image, names, origins=[], accept=True)
     todo.carry_out(image, asked)
 
 

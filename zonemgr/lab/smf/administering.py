@@ -92,19 +92,16 @@ def svcadm(call: Call) -> int:
     try:
         run, zones, words = _read(call)
         for name in zones:
-            one = Run(call, _place(call, name, many=len(zones) > 1), run.verbose, run.search)
+            where = _place(call, name, many=len(zones) > 1)
+            if where is None:
+                continue
+            one = Run(call, where, run.verbose, run.search)
             _command(one, words)
             status = status or one.status
     except Refused as refused:
         call.err(refused.text)
         return refused.status
-    except _Skipped:
-        return status
     return status
-
-
-class _Skipped(Exception):
-    """With -Z a zone that cannot be reached is passed over."""
 
 
 def _read(call: Call) -> tuple[Run, list[str], list[str]]:
@@ -122,7 +119,8 @@ def _read(call: Call) -> tuple[Run, list[str], list[str]]:
     return Run(call, here(call), "v" in given, given.get("S", "")), zones, words
 
 
-def _place(call: Call, name: str, *, many: bool) -> Place:
+def _place(call: Call, name: str, *, many: bool) -> Place | None:
+    """A place by zone name; with -Z a zone that cannot be reached is passed over."""
     if not name:
         return here(call)
     try:
@@ -131,7 +129,7 @@ def _place(call: Call, name: str, *, many: bool) -> Place:
         raise Refused(f"svcadm: invalid zone '{name}'\n") from None
     except reach.NoServer:
         if many:
-            raise _Skipped from None
+            return None
         text = "svcadm: Couldn't bind to configuration repository: repository server unavailable.\n"
         raise Refused(text) from None
 

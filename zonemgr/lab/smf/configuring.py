@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,13 +69,22 @@ def svccfg(call: Call) -> int:
     try:
         lines = [shlex.join(words)] if words else _lines(call, given.get("f", "-"))
         with _session(call) as session:
-            if "s" in given:
-                _select(session, given["s"])
-            for number, line in enumerate(lines, 1):
-                if not _command(session, _words(line), given, number):
-                    break
+            return _commands(session, lines, given.get("s", ""))
     except Refused as refused:
         return call.fail(f"svccfg: {refused}")
+
+
+def _commands(session: Session, lines: Sequence[str], pattern: str) -> int:
+    """Carry out lines up to the first error; what came before it stands."""
+    try:
+        if pattern:
+            _select(session, pattern)
+        for line in lines:
+            if not _command(session, _words(line)):
+                break
+    except Refused as refused:
+        text = str(refused)
+        return session.call.fail(text if text.startswith("lab: ") else f"svccfg: {text}")
     return 0
 
 
@@ -120,7 +129,7 @@ def _words(line: str) -> list[str]:
         raise Refused("Syntax error.") from None
 
 
-def _command(session: Session, words: list[str], given: dict[str, str], number: int) -> bool:
+def _command(session: Session, words: list[str]) -> bool:
     """Carry out one line; False when it ends the session."""
     if not words:
         return True
