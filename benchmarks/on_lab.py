@@ -16,6 +16,8 @@ from pathlib import Path
 
 from benchmarks.frame import Result, timed_ratio
 from zonemgr.lab import labs
+from zonemgr.lab.inprocess import InProcess
+from zonemgr.lab.world import World
 
 ZONEMGR = [sys.executable, "-m", "zonemgr"]
 BYHAND = Path(__file__).parent / "byhand.sh"
@@ -72,18 +74,13 @@ def _commands(lab: Path) -> Result:
 
 def _many_zones(lab: Path) -> None:
     """A thousand configured disposable zones, each with its marked dataset, as exec-diz would leave them."""
-    script = f"""
-    i=0
-    while [ $i -lt {ZONES} ]; do
-        echo "create -b; set brand=nlipkg; set zonepath=/zones/diz/z$i; add attr; set name=zonemgr.kind;" \\
-            "set type=string; set value=diz; end" > /tmp/zonecfg.$$
-        zonecfg -z z$i -f /tmp/zonecfg.$$ || exit 1
-        zfs create -o zonemgr:kind=diz -o zonemgr:run=bench rpool/zones/diz/z$i || exit 1
-        i=$((i + 1))
-    done
-    rm /tmp/zonecfg.$$
-    """
-    _inside(lab, "sh", "-c", script)
+    world = World(lab)
+    host = InProcess(world)
+    for number in range(ZONES):
+        script = f"create -b; set brand=nlipkg; set zonepath=/zones/diz/z{number}"
+        host.run(["zonecfg", "-z", f"z{number}", script])
+        host.run(["zfs", "create", "-o", "zonemgr:kind=diz", "-o", "zonemgr:run=bench", f"rpool/zones/diz/z{number}"])
+    world.close()
 
 
 def _listing(lab: Path, runs: int) -> Result:

@@ -48,7 +48,7 @@ def _run(line: lines.Line, words: list[str]) -> int:
         outfile=line.value("--outfile") or "",
         action=line.action.name if line.action else "",
     )
-    from zonemgr.workflows.job import Cancelled, signals_cancel
+    from zonemgr.workflows.cancel import Cancelled, signals_cancel
 
     try:
         with signals_cancel():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ class Runtime:
     outfile: str = ""
     action: str = ""
     exit_code: int = 0
+    listeners: list[Callable[[CommandLine], None]] = field(default_factory=list)  # told of every host command
 
     @cached_property
     def screen(self) -> Screen:
@@ -62,7 +64,7 @@ class Runtime:
     def site(self) -> Site:
         from zonemgr.workflows.job import Site
 
-        return Site(self.host, self.config, self.screen, ["zonemgr", *self.argv])
+        return Site(self.host, self.config, self.screen, ["zonemgr", *self.argv], self.listeners)
 
     @staticmethod
     def _elevation(setting: str) -> list[str]:
@@ -75,7 +77,8 @@ class Runtime:
         return [] if root else ["pfexec"]
 
     def _logged(self, line: CommandLine) -> None:
-        self.site.heard(line)
+        for listener in self.listeners:
+            listener(line)
         if not line.dry:
             self.screen.command(str(line))
 

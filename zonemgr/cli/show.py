@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from zonemgr.workflows.steps import Step
+if TYPE_CHECKING:
+    from zonemgr.workflows.steps import Step
 
 ERRORS, WARNINGS, STEPS, COMMANDS = 0, 1, 2, 5
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Of the machine's top level, what programs need besides /usr.
 SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
+# Set to anything, the lab does without overlay file systems even where there are some (for its tests).
+NO_OVERLAY = "ZONEMGR_LAB_NO_OVERLAY"
+
 # lofs options that a bind mount can keep (facts sheet 12).
 LOFS = {"ro": 1, "nosuid": 2, "nosetuid": 2, "nodevices": 4, "noexec": 8}
 
@@ -141,6 +144,7 @@ def hold_programs(outside: Outside, lab: Path, *, inside: bool) -> None:
     """Open the emulated commands and what they need to start, for `show_programs`."""
     python = programs.interpreter(lab)
     outside.hold("programs", lab / "programs/usr")
+    outside.hold("lab/programs", lab / "programs/usr")
     outside.hold("lab/lib", "/.lab/lib" if inside else programs.package_parent())
     outside.hold("lab/pyc", lab / "pyc")
     outside.hold("lab/usr", "/.lab/usr" if inside else "/usr")
@@ -148,17 +152,19 @@ def hold_programs(outside: Outside, lab: Path, *, inside: bool) -> None:
         outside.hold("lab/python", "/.lab/python" if inside else python.prefix)
 
 
-def show_usr(outside: Outside, *, inside: bool) -> bool:
-    """The machine's /usr with the emulated commands over it; False where the machine cannot do that."""
+def show_usr(outside: Outside, *, inside: bool) -> None:
+    """The machine's /usr with the emulated commands over it."""
+    from zonemgr.lab import rootfs
+
     if inside:
         outside.bind("usr", "/usr", flags=1)
-        return True
+        return
     try:
+        if os.environ.get(NO_OVERLAY):
+            raise OSError("not wanted")
         outside.overlay("/usr", ("programs", "usr"))
     except OSError:
-        outside.bind("usr", "/usr", flags=1)
-        return False
-    return True
+        rootfs.farm(outside, "/usr")
 
 
 def build(plan: Plan, outside: Outside, clean: bool) -> None:
@@ -240,7 +246,7 @@ def show_programs(outside: Outside, writable: Sequence[str] = ()) -> None:
     """What `hold_programs` opened, below /.lab."""
     from zonemgr.lab import namespaces as ns
 
-    for name in ("lib", "pyc", "python", "usr"):
+    for name in ("lib", "pyc", "python", "usr", "programs"):
         if outside.holds(f"lab/{name}"):
             outside.bind(f"lab/{name}", f"/.lab/{name}", flags=0 if name in writable else ns.RDONLY)
 

@@ -36,12 +36,11 @@ BY_ITSELF = ("usr", "proc")  # not simply bound
 
 @dataclass(frozen=True)
 class Holder:
-    """The first process of a lab's global zone, as the machine sees it, and what it could do."""
+    """The first process of a lab's global zone, as the machine sees it, and what it has."""
 
     pid: int
     start: int
     boot: str  # the machine's boot, for a pid means nothing after the next
-    overlay: bool  # the emulated commands are at /usr/sbin and so on; else only on the PATH
     user_namespace: bool
     many_users: bool  # more than one user id can be had
     unseen: tuple[str, ...] = ()  # top-level directories of the machine that could not be shown

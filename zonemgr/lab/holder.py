@@ -107,7 +107,7 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     outside, unseen = _hold(lab, order)
     outside.enter("root")
     rootfs.proc(outside)
-    overlay = cellroot.show_usr(outside, inside=False)
+    cellroot.show_usr(outside, inside=False)
     for name in order["machine"]:
         if name in gz.BY_ITSELF or not outside.holds(f"/{name}"):
             continue
@@ -117,7 +117,7 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
             unseen.append(name)
     _show_lab(outside, lab)
     outside.leave()
-    return {"overlay": overlay, "unseen": unseen}
+    return {"unseen": unseen}
 
 
 def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
@@ -141,7 +141,6 @@ def _show_lab(outside: rootfs.Outside, lab: Path) -> None:
     outside.bind("etc", "/.lab/etc", flags=ns.RDONLY)
     outside.bind("lab/venv", "/.lab/venv", flags=ns.RDONLY)
     outside.bind("lab/dir", "/.lab/dir")
-    outside.bind("programs", "/.lab/programs", flags=ns.RDONLY)
     Path("/.lab/gz.json").write_text(json.dumps({"dir": str(lab)}) + "\n")
     Path("/.lab/bashrc").write_text(BASHRC)
     rootfs.remount("/.lab", ns.RDONLY)

@@ -122,10 +122,7 @@ def _begin(
 
 
 def _environment(lab: Path, holder: gz.Holder, caller: callers.Caller) -> dict[str, str]:
-    ours = "" if holder.overlay else "/.lab/programs/usr/sbin:/.lab/programs/usr/bin:"
-    path = f"{ours}{SYSTEM_PATH}"
-    if os.environ.get("PATH"):
-        path += ":" + os.environ["PATH"]
+    path = SYSTEM_PATH + (":" + os.environ["PATH"] if os.environ.get("PATH") else "")
     return {
         **os.environ,
         "PATH": path,

@@ -78,6 +78,32 @@ class Outside:
         ns.mount("overlay", target, "overlay", ns.RDONLY, f"lowerdir={lower}")
 
 
+def farm(outside: Outside, target: str) -> None:
+    """What `overlay` would show of /usr, where there is no overlay: binds, and links for each program.
+
+    Needs "usr" and "programs" held, and those two shown at /.lab/usr and /.lab/programs.
+    """
+    tmpfs(target)
+    for entry in os.scandir(outside.place("usr")):
+        inside = f"{target}/{entry.name}"
+        if entry.is_symlink():
+            Path(inside).symlink_to(os.readlink(entry.path))
+        elif entry.name in ("bin", "sbin"):
+            _link_programs(outside, entry.name, inside)
+        elif entry.is_dir():
+            Path(inside).mkdir()
+            ns.mount(entry.path, inside, flags=ns.BIND | ns.REC)
+            remount(inside, ns.RDONLY)
+    remount(target, ns.RDONLY)
+
+
+def _link_programs(outside: Outside, folder: str, target: str) -> None:
+    ours = set(os.listdir(f"{outside.place('programs')}/{folder}"))
+    Path(target).mkdir()
+    for name in ours | set(os.listdir(f"{outside.place('usr')}/{folder}")):
+        Path(target, name).symlink_to(f"/.lab/{'programs' if name in ours else 'usr'}/{folder}/{name}")
+
+
 def make_point(target: str, *, directory: bool) -> None:
     """See to it that there is something to mount on; what is there stays as it is."""
     path = Path(target)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from zonemgr import locks, records
@@ -20,30 +18,6 @@ if TYPE_CHECKING:
     from zonemgr.config import Config
     from zonemgr.host.contract import CommandLine
     from zonemgr.model import RunId
-
-
-class Cancelled(BaseException):
-    """A signal ends the run; not an Exception, so that nothing takes it for a failure of one step."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
-@contextlib.contextmanager
-def signals_cancel() -> Iterator[None]:
-    """INT, TERM and HUP raise Cancelled here, so that whatever was begun is undone on the way out."""
-
-    def cancel(number: int, frame: FrameType | None) -> None:
-        raise Cancelled(number)
-
-    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, cancel) for number in watched}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass
