@@ -142,29 +142,28 @@ def _execute(call: Call) -> int:
 
 
 def _program(call: Call) -> int:
-    """A program of the machine, with whatever it calls in the lab as this caller."""
+    """Become a program of the machine, with whatever it calls in the lab as this caller.
+
+    So the lab's log never learns how it ended, but a signal reaches the program itself, as on illumos.
+    """
+    import os
     import shutil
 
     path = shutil.which(call.argv[0], path=call.env.get("PATH", "/usr/sbin:/usr/bin"))
-    descriptors = [getattr(each, "fileno", None) for each in (call.stdin, call.stdout, call.stderr)]
-    if path is None or not call.env or not all(descriptors):
+    if path is None or not hasattr(
+        call.stdout, "fileno"
+    ):  # no process of its own: a call in a test's process
         return call.fail(f"pfexec: unable to execute {call.argv[0]}: No such file or directory")
-    import subprocess
-
-    def register() -> None:
+    if call.zone is None:
         from zonemgr.lab import callers
 
-        if call.zone is None:
-            run = callers.find(call.world).run
-            callers.register(call.world, callers.Caller(run, call.user, call.privileged))
-
-    # A child, not an exec: what the lab wants to write about this command's end comes after it.
-    child = subprocess.Popen([path, *call.argv[1:]], env=call.env, cwd=call.cwd, preexec_fn=register)
-    while True:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:  # the child has had it too
-            continue
+        run = callers.find(call.world).run
+        callers.register(call.world, callers.Caller(run, call.user, call.privileged))
+        call.world.close()
+    try:
+        os.execve(path, call.argv, call.env)
+    except OSError as trouble:
+        return call.fail(f"pfexec: unable to execute {call.argv[0]}: {trouble.strerror}")
 
 
 # -- profiles, auths -------------------------------------------------------------------------------------------
