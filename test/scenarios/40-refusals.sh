@@ -12,7 +12,7 @@ status 2 run create-diz -c "$IMAGE" -z global
 status 2 run create-diz -c "$IMAGE" --mount-lofs relative
 status 2 run create-diz -c "$IMAGE" --mount-lofs '/a"b'
 status 2 run create-diz -c "$IMAGE" --add-vnic no-hyphens
-status 2 run create-diz -c "$IMAGE" --delegate-dataset 'rpool/a b'
+status 2 run create-diz -c "$IMAGE" --delegate-dataset rpool//x
 status 2 run boot -z zt-x --mount-lofs /x
 status 2 run exec-diz -c "$IMAGE"
 status 2 run exec-diz -c "$IMAGE" --exec-discard sometimes --exec-cmd true
