@@ -67,6 +67,15 @@ class TestInside:
             "lab: zfs in a zone is not emulated\n"
         )
 
+    def test_it_does_without_overlay_file_systems(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ZONEMGR_LAB_NO_OVERLAY", "1")
+        stage.boot()
+        assert stage.sh("/usr/sbin/zonename; zonename; uname > /dev/null && /sbin/sh -c 'echo shell'") == (
+            "web\nweb\nshell\n"
+        )
+
     @needs_root
     def test_su_in_the_zone(self, stage: Stage) -> None:
         stage.boot()

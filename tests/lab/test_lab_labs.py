@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -128,7 +129,16 @@ class TestGlobalZone:
             *("global", "global", "rpool"),
             *("/usr/sbin/mount", "/usr/sbin/pkg", "/usr/sbin/pfexec"),
         ]
-        assert labs.status(lab)["programs"] == "at their usual paths"
+
+    def test_it_does_without_overlay_file_systems(self, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ZONEMGR_LAB_NO_OVERLAY", "1")
+        assert sh(lab, "/usr/sbin/zonename; /sbin/zonename; grep -c ^overlay /proc/mounts || true") == (
+            "global\nglobal\n0\n"
+        )
+        assert sh(
+            lab, "echo 'int main(void) { return 0; }' > /export/x.c; cc -o /export/x /export/x.c; echo $?"
+        ) == ("0\n")
+        assert sh(lab, "touch /usr/x /usr/bin/x 2>/dev/null || echo no") == "no\n"
 
     def test_its_etc_is_the_labs_and_a_checkout_is_where_it_was(self, lab: Path, tmp_path: Path) -> None:
         assert "Super-User" in sh(lab, "cat /etc/passwd")
@@ -137,6 +147,18 @@ class TestGlobalZone:
         assert (tmp_path / "file").read_text() == "seen\n"
         assert (lab / "host/export/note").read_text() == "note\n"
         assert sh(lab, "pwd", cwd=tmp_path).strip() == str(tmp_path)
+
+    def test_a_checkout_where_the_lab_has_its_own_is_shown_too(self, lab: Path) -> None:
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+            work = Path(name).resolve()
+            (work / "source").write_text("mine\n")
+            assert sh(lab, "pwd; cat source; echo out > artefact", cwd=work) == f"{work}\nmine\n"
+            assert (work / "artefact").read_text() == "out\n"
+        ended = run(lab, "pwd", cwd=Path("/var"))
+        assert (ended.stdout, ended.stderr) == (
+            "/\n",
+            "zonemgr lab: the lab has a /var of its own; starting in /\n",
+        )
 
     def test_the_machines_usr_cannot_be_changed(self, lab: Path) -> None:
         assert sh(lab, "touch /usr/x /usr/sbin/zfs 2>/dev/null || echo no") == "no\n"

@@ -145,6 +145,8 @@ def hold_programs(outside: Outside, lab: Path, *, inside: bool) -> None:
     python = programs.interpreter(lab)
     outside.hold("programs", lab / "programs/usr")
     outside.hold("lab/programs", lab / "programs/usr")
+    if not inside:
+        outside.hold_mounts("/usr/")
     outside.hold("lab/lib", "/.lab/lib" if inside else programs.package_parent())
     outside.hold("lab/pyc", lab / "pyc")
     outside.hold("lab/usr", "/.lab/usr" if inside else "/usr")
@@ -165,6 +167,10 @@ def show_usr(outside: Outside, *, inside: bool) -> None:
         outside.overlay("/usr", ("programs", "usr"))
     except OSError:
         rootfs.farm(outside, "/usr")
+        return
+    for name in outside.below("/usr/"):  # an overlay does not show what is mounted below its layers
+        with suppress(OSError):
+            outside.bind(name, name, flags=1)
 
 
 def build(plan: Plan, outside: Outside, clean: bool) -> None:

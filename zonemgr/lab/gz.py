@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from zonemgr.lab import processes, programs
-from zonemgr.lab.world import MACHINE_MARK, LabError, World
+from zonemgr.lab.world import MACHINE_MARK, OWN, LabError, World
 
 INSIDE = Path("/.lab/gz.json")  # there in a lab's global zone only
 
@@ -44,6 +44,7 @@ class Holder:
     user_namespace: bool
     many_users: bool  # more than one user id can be had
     unseen: tuple[str, ...] = ()  # top-level directories of the machine that could not be shown
+    also: tuple[str, ...] = ()  # of those below the lab's own, the ones that are the machine's nevertheless
 
     @property
     def alive(self) -> bool:
@@ -64,7 +65,10 @@ def find(lab: Path) -> Holder | None:
         fields = json.loads((lab / "holder.json").read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return Holder(**{**fields, "unseen": tuple(fields["unseen"])})
+    try:
+        return Holder(**{**fields, "unseen": tuple(fields["unseen"]), "also": tuple(fields["also"])})
+    except (TypeError, KeyError):  # of another version of zonemgr
+        return None
 
 
 @contextmanager
@@ -106,7 +110,7 @@ def _boot(lab: Path) -> None:
 def _start(lab: Path) -> Holder:
     programs.write(lab)
     machine = _prepare(lab)
-    order = {"dir": str(lab), "machine": machine, "prefix": sys.prefix}
+    order = {"dir": str(lab), "machine": machine, "also": _also(lab), "prefix": sys.prefix}
     where = str(programs.package_parent())
     start = f"import sys; sys.path.insert(0, {where!r}); from zonemgr.lab.holder import main; main()"
     python = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
@@ -164,6 +168,24 @@ def _prepare(lab: Path) -> list[str]:
         if Path("/etc", name).exists() and not _is_there(host / "etc" / name):
             (host / "etc" / name).symlink_to(f"/.lab/etc/{name}")
     return names
+
+
+def _also(lab: Path) -> list[str]:
+    """Directories of the machine that the lab's own /var and so on would hide: the checkout, and where we are.
+
+    Only such as the lab has nothing of its own at; their mount points are made.
+    """
+    found, places = [], [str(programs.package_parent())]
+    with suppress(OSError):
+        places.append(os.getcwd())
+    for place in dict.fromkeys(places):
+        hidden = place.split("/")[1] in OWN and not Path(place).is_relative_to(lab)
+        if hidden and not Path(lab).is_relative_to(place):
+            point = lab / "host" / place.lstrip("/")
+            point.parent.mkdir(parents=True, exist_ok=True)
+            if _mark(point):
+                found.append(place)
+    return found
 
 
 def _is_there(path: Path) -> bool:
@@ -245,7 +267,7 @@ def _between(holder: Holder, body: Callable[[], int], told: int, held: set[int],
         from zonemgr.lab import namespaces as ns
 
         ns.die_with_parent()
-        cwd = _cwd()
+        cwd = _cwd(holder)
         also = 0 if ns.same(ns.NEWUSER, holder.pid) else ns.NEWUSER
         ns.join(holder.pid, also | ns.NEWUTS | ns.NEWIPC | ns.NEWPID | ns.NEWNS)
         child = os.fork()
@@ -278,14 +300,15 @@ def _in_global_zone(cwd: str, body: Callable[[], int]) -> None:
         os._exit(status & 0xFF)
 
 
-def _cwd() -> str:
+def _cwd(holder: Holder) -> str:
     """The working directory, if the global zone sees the same one there."""
-    from zonemgr.lab.world import OWN
-
-    with suppress(OSError):
+    try:
         cwd = os.getcwd()
-        if cwd.split("/")[1] not in OWN:
-            return cwd
+    except OSError:
+        return "/"
+    if cwd.split("/")[1] not in OWN or any(Path(cwd).is_relative_to(place) for place in holder.also):
+        return cwd
+    os.write(2, f"zonemgr lab: the lab has a {cwd} of its own; starting in /\n".encode())
     return "/"
 
 

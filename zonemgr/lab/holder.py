@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -92,9 +93,7 @@ def _first(order: dict[str, Any], told: int) -> NoReturn:
 
 def _stay(wanted: set[signal.Signals]) -> NoReturn:
     while True:
-        if (
-            signal.sigwait(wanted) == signal.SIGTERM
-        ):  # only root in the lab can send it: the host's power button
+        if signal.sigwait(wanted) == signal.SIGTERM:  # the host's power button
             os._exit(0)
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
@@ -115,9 +114,9 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
             outside.bind(f"/{name}", f"/{name}", flags=ns.RDONLY if name in gz.READ_ONLY else 0)
         except OSError:
             unseen.append(name)
-    _show_lab(outside, lab)
+    _show_lab(outside, lab, order["also"])
     outside.leave()
-    return {"unseen": unseen}
+    return {"unseen": unseen, "also": order["also"]}
 
 
 def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
@@ -127,6 +126,8 @@ def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
         outside.hold(name, path)
     outside.hold("lab/venv", order["prefix"])
     cellroot.hold_programs(outside, lab, inside=False)
+    for place in order["also"]:
+        outside.hold(place, place)
     for name in order["machine"]:
         try:
             outside.hold(f"/{name}", f"/{name}")
@@ -135,12 +136,15 @@ def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
     return outside, unseen
 
 
-def _show_lab(outside: rootfs.Outside, lab: Path) -> None:
+def _show_lab(outside: rootfs.Outside, lab: Path, also: Sequence[str]) -> None:
     rootfs.tmpfs("/.lab")
     cellroot.show_programs(outside, writable=("lib", "pyc"))
     outside.bind("etc", "/.lab/etc", flags=ns.RDONLY)
     outside.bind("lab/venv", "/.lab/venv", flags=ns.RDONLY)
     outside.bind("lab/dir", "/.lab/dir")
+    for place in also:
+        outside.bind(place, f"/.lab/dir/host{place}")
+        outside.bind(place, place)
     Path("/.lab/gz.json").write_text(json.dumps({"dir": str(lab)}) + "\n")
     Path("/.lab/bashrc").write_text(BASHRC)
     rootfs.remount("/.lab", ns.RDONLY)

@@ -79,7 +79,7 @@ def _enter(
         caller = callers.Caller(secrets.token_hex(6), user, privileged=user == "root")
         for fault in armed:
             faults.add(open_world, fault, caller.run)
-        status = gz.enter(holder, lambda: _begin(lab, holder, caller, then))
+        status = gz.enter(holder, lambda: _begin(lab, caller, then))
         faults.forget(open_world, caller.run)
         callers.forget(open_world, caller.run)
     finally:
@@ -111,17 +111,15 @@ def _quietly(argv: Sequence[str]) -> int:
     return _execute(argv, {"PATH": f"/.lab/programs/usr/sbin:{SYSTEM_PATH}"})
 
 
-def _begin(
-    lab: Path, holder: gz.Holder, caller: callers.Caller, then: Callable[[dict[str, str]], int]
-) -> int:
+def _begin(lab: Path, caller: callers.Caller, then: Callable[[dict[str, str]], int]) -> int:
     """In the global zone: say who is calling, then become the command."""
     inside = World(Path("/.lab/dir"))
     callers.register(inside, caller)
     inside.close()
-    return then(_environment(lab, holder, caller))
+    return then(_environment(lab, caller))
 
 
-def _environment(lab: Path, holder: gz.Holder, caller: callers.Caller) -> dict[str, str]:
+def _environment(lab: Path, caller: callers.Caller) -> dict[str, str]:
     path = SYSTEM_PATH + (":" + os.environ["PATH"] if os.environ.get("PATH") else "")
     return {
         **os.environ,
@@ -201,7 +199,6 @@ def _running(lab: Path) -> dict[str, Any]:
     return {
         "running": True,
         "process": holder.pid,
-        "programs": "at their usual paths" if holder.overlay else "on the PATH only (no overlay file system)",
         "namespaces": "user" if holder.user_namespace else "root",
         "users": "many" if holder.many_users else "one (no newuidmap or no range in /etc/subuid)",
         "hidden": list(holder.unseen),

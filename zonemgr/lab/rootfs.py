@@ -29,6 +29,18 @@ class Outside:
         """Open a place under a name; raises OSError when it is not there."""
         self._held[name] = os.open(path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
 
+    def hold_mounts(self, top: str) -> None:
+        """Open all mount points below a directory, under their own paths."""
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            point = line.split()[4].encode().decode("unicode_escape")
+            if point.startswith(top):
+                with suppress(OSError):
+                    self.hold(point, point)
+
+    def below(self, top: str) -> list[str]:
+        """The held paths below a directory, outermost first."""
+        return sorted(name for name in self._held if name.startswith(top))
+
     def holds(self, name: str) -> bool:
         return name in self._held
 
