@@ -65,7 +65,7 @@ on ls "$src"
 
 say "Build it in a disposable zone: cloned, booted, built, discarded"
 show exec-diz -c "$image" --mount-lofs "$src" --exec-cwd "$src" \
-	--exec-cmd "make clean all CC=gcc && echo 'In zone' \$(uname -n): && ./tally README"
+	--exec-cmd "make clean all CC=gcc && echo Built in zone \$(uname -n). Its commonest words: && ./tally -n 3 words.c"
 
 say "Its artefact is back on the host, the zone is gone"
 on ls -l "$src/tally"
@@ -77,7 +77,7 @@ show exec-diz -c "$image" -z demo-kept --mount-lofs "$src" --exec-discard onsucc
 	--exec-cmd "make broken CC=gcc" || status=$?
 echo "exit status $status" >&2
 [ "$status" -ne 0 ] || { echo "the broken build did not fail" >&2; exit 1; }
-show list -v
+show list -cv
 show exec -z demo-kept --exec-cmd "ls -l $src | head -4"
 
 say "Done with it"

@@ -300,3 +300,25 @@ def test_a_list_costs_two_commands(lab: Lab) -> None:
     names = [one.name for one in survey.managed_zones(lab.site().host)]
     assert sorted(names) == ["a", "b", "c", GOLDEN]
     assert len(lab.commands()) - already == 2
+
+
+# -- the network -------------------------------------------------------------------------------------------------
+
+
+def test_a_vnic_made_for_the_zone_has_an_address(each_lab: Lab) -> None:
+    """Ours are temporary, and ipadm refuses to keep anything for those: `-t` it is, and the old files for reboots."""
+    zone = make(each_lab, over="net0")
+    vnic = zone.furniture.auto_vnics[0].name
+    seen = execute.Command("ipadm show-addr -p -o addrobj,type,state > /root/seen", discard="off")
+    assert execute.in_zone(each_lab.site(), "build-1", seen).exit_code == 0
+    assert f"{vnic}/v4:dhcp:ok" in each_lab.in_zone("build-1", "/root/seen").read_text()
+    assert each_lab.in_zone("build-1", f"/etc/dhcp.{vnic}").exists()
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_a_vnic_handed_to_the_zone_has_an_address(each_lab: Lab, lasting: bool) -> None:
+    each_lab.run("dladm", "create-vnic", *([] if lasting else ["-t"]), "-l", "net0", "mine0")
+    make(each_lab, vnics="mine0")
+    seen = execute.Command("ipadm show-addr -p -o addrobj,type,state > /root/seen", discard="off")
+    assert execute.in_zone(each_lab.site(), "build-1", seen).exit_code == 0
+    assert "mine0/v4:dhcp:ok" in each_lab.in_zone("build-1", "/root/seen").read_text()

@@ -23,6 +23,12 @@ def links(host: Host) -> list[LinkRow]:
     return [LinkRow(*fields) for fields in parse(found, 3)]
 
 
+def persistent_links(host: Host) -> set[str]:
+    """Names of the links that a reboot of the host leaves; temporary ones are not among them."""
+    found = host.ask("dladm", "show-link", "-P", "-p", "-o", "link").stdout
+    return {line.strip() for line in found.splitlines() if line.strip()}
+
+
 def vnics(host: Host) -> list[VnicRow]:
     """All VNICs with what they lie on; MAC octets are without leading zeros, vlan 0 is none."""
     found = host.ask("dladm", "show-vnic", "-p", "-o", "link,over,macaddress,vid").stdout

@@ -278,7 +278,8 @@ class RunScript(Step):
     """Run a set-up script inside the zone. The script is made when the step is done: hashes stay out of journals."""
 
     zone: str
-    vnics: tuple[str, ...]
+    vnics: tuple[str, ...]  # temporary ones: nothing about them can be kept by ipadm
+    links: tuple[str, ...]  # those that persist
     users: tuple[str, ...]
     groups: tuple[str, ...]
     elevated: tuple[str, ...]
@@ -292,7 +293,7 @@ class RunScript(Step):
         from zonemgr.workflows import setup  # here, for its templates
 
         script = setup.script(
-            host, self.zone, vnics=self.vnics, users=self.users, groups=self.groups, elevated=self.elevated,
+            host, self.zone, vnics=self.vnics, links=self.links, users=self.users, groups=self.groups, elevated=self.elevated,
             mounted=self.mounted,
         )  # fmt: skip
         zlogin.run_script(host, ZoneName(self.zone), script, secret=True, limit=self.limit)

@@ -67,6 +67,7 @@ def prepare(site: Site, request: DisposableRequest) -> Disposable:
     look = glimpse(site)
     privilege.require(look, "zone", "zfs", *(["network"] if furniture.links else []))
     furniture.check_on(look)
+    furniture = furniture.seen_on(look)
     setup.accounts_there(look, furniture.users, furniture.groups, furniture.elevated)
     home, zonepath = survey.home_of(site.config, survey.DIZ, name)
     if survey.find(look, origin) is None:
@@ -132,7 +133,7 @@ def plan_setup(site: Site, zone: Disposable) -> list[Step]:
     return [
         building.BootZone(zone.zone, building.SINGLE_USER, limits.single_user_limit, single_user=True),
         building.RunScript(
-            zone.zone, things.links, things.users, things.groups, things.elevated,
+            zone.zone, things.temporary_links, things.lasting_links, things.users, things.groups, things.elevated,
             tuple(mount.inside for mount in things.lofs), limits.change_limit,
         ),
         building.AwaitMilestone(zone.zone, building.MULTI_USER_SERVER, limits.boot_limit),

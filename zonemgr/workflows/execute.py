@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from zonemgr import records
 from zonemgr.config import DISCARDS
@@ -159,6 +159,8 @@ def _refuse_serving_image(zone: survey.Managed, command: Command) -> None:
 class Before(Step):
     """Nothing to do, only to undo: the zone goes back to the state it was in, running or installed."""
 
+    silent: ClassVar[bool] = True
+
     zone: str
     state: str
 
@@ -181,6 +183,8 @@ class Before(Step):
 @dataclass(frozen=True)
 class RestoreRoot(Step):
     """Nothing to do, only to undo: a root that a cut-short command may have changed goes back to its snapshot."""
+
+    silent: ClassVar[bool] = True
 
     zone: str
     home: str

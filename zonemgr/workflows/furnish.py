@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zonemgr.errors import NotThere, UsageError, ZonemgrError
 from zonemgr.host import dladm, system
@@ -74,6 +74,7 @@ class Furniture:
     lofs: tuple[Lofs, ...] = ()
     datasets: tuple[str, ...] = ()
     vnics: tuple[str, ...] = ()  # existing ones, handed to the zone
+    lasting: tuple[str, ...] = ()  # those of them that persist over a reboot of the host
     auto_vnics: tuple[AutoVnic, ...] = ()  # made for it
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -82,6 +83,22 @@ class Furniture:
     @property
     def links(self) -> tuple[str, ...]:
         return (*self.vnics, *(vnic.name for vnic in self.auto_vnics))
+
+    @property
+    def temporary_links(self) -> tuple[str, ...]:
+        return tuple(link for link in self.links if link not in self.lasting)
+
+    @property
+    def lasting_links(self) -> tuple[str, ...]:
+        return self.lasting
+
+    def seen_on(self, host: Host) -> Furniture:
+        """The same, knowing which of the handed links persist; asked only when there are any."""
+        if not self.vnics:
+            return self
+        return replace(
+            self, lasting=tuple(link for link in self.vnics if link in dladm.persistent_links(host))
+        )
 
     def check_on(self, host: Host) -> None:
         """Raise NotThere for the first thing the host does not have."""
@@ -108,6 +125,7 @@ def parse(
         mounts,
         tuple(str(Dataset(word)) for word in datasets.split()),
         names,
+        (),
         made,
         tuple(dict.fromkeys(str(UserName(word)) for word in users.split())),
         tuple(dict.fromkeys(str(UserName(word)) for word in groups.split())),

@@ -139,8 +139,10 @@ def template_brand(host: Host, template: str) -> str:
 
 def _brand_of(host: Host, template: str) -> str:
     """zonecfg reads a template like a zone; nothing for one that is not there."""
-    told = host.ask("zonecfg", "-z", template, "info", "brand", ok=(0, 1)).stdout
-    return told.removeprefix("brand: ").strip() if told.startswith("brand: ") else ""
+    told = host.ask("zonecfg", "-z", template, "info", "brand", ok=(0, 1))
+    if told.exit_code and "No such zone configured" not in told.stderr:
+        raise told.error()
+    return told.stdout.removeprefix("brand: ").strip() if told.stdout.startswith("brand: ") else ""
 
 
 def _check_packages(packages: Sequence[str]) -> None:

@@ -50,20 +50,21 @@ def accounts_there(host: Host, users: Sequence[str], groups: Sequence[str], elev
 
 
 def script(
-    host: Host, zone: str, *, vnics: Sequence[str], users: Sequence[str], groups: Sequence[str],
+    host: Host, zone: str, *, vnics: Sequence[str], links: Sequence[str], users: Sequence[str], groups: Sequence[str],
     elevated: Sequence[str], mounted: Sequence[str],
 ) -> str:  # fmt: skip
     """The whole script; holds password hashes, so it goes to the zone on standard input only."""
     book = _book(host, passwords=bool(users)) if users or groups else None
-    resolver = survey.read_file(host, "/etc/resolv.conf") if vnics else ""
+    resolver = survey.read_file(host, "/etc/resolv.conf") if vnics or links else ""
     return str(
         _templates()
         .get_template("configure/setup.sh.j2")
         .render(
             zone=zone,
             vnics=list(vnics),
+            links=list(links),
             resolver=resolver.strip(),
-            sysding=_templates().get_template("sysding/sysding.conf.j2").render(vnics=list(vnics)).strip(),
+            sysding=_templates().get_template("sysding/sysding.conf.j2").render(links=list(links)).strip(),
             users=[_new_user(book, user, mounted) for user in users],
             groups=_new_groups(book, users, groups),
             elevated=list(elevated),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ class Step:
     as it carries this run's mark; it copes with a step that never began or stopped half-way.
     """
 
-    title: ClassVar[str] = ""
+    silent: ClassVar[bool] = False  # a step that only prepares its undo is not worth a line of progress
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -115,7 +116,7 @@ def run_steps(
     for step in steps:
         ledger.begin(step)
         begun.append(step)  # before do(): a step that stops half-way is undone too
-        with report.step(step):
+        with contextlib.nullcontext() if step.silent else report.step(step):
             step.do(host)
             if not host.dry_run:
                 step.prove(host)
