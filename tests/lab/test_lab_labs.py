@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -312,6 +313,15 @@ class TestPowerCut:
         assert mounts() == before
         assert sh(lab, "cat /rpool/x/file; zfs list -H -o mounted rpool/x") == "kept\nyes\n"
         assert labs.status(lab)["process"] != process
+
+    def test_a_lab_removed_by_hand_does_not_go_on_in_secret(self, lab: Path) -> None:
+        sh(lab, "sleep 86 > /dev/null 2>&1 &")
+        holder = gz.find(lab)
+        assert holder is not None
+        shutil.rmtree(lab)
+        while holder.alive:
+            time.sleep(0.1)
+        assert not running("sleep 86")
 
 
 class TestShell:

@@ -60,7 +60,6 @@ def plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bo
     facts = {
         "zone": zone,
         "id": row["id"] if row else 0,
-        "uuid": row["uuid"] if row else "",
         "flavour": world.flavour,
         "latency": world.latency,
         "clock": float(world.get("clock.offset", "0")),

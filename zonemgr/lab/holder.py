@@ -19,6 +19,9 @@ from zonemgr.lab import cellroot, gz, rootfs
 from zonemgr.lab import namespaces as ns
 from zonemgr.lab.world import LabError
 
+LAB_FILE = "/.lab/dir/lab.json"
+LOOK = 5.0  # seconds between looks at it
+
 
 def main() -> NoReturn:
     status = 1
@@ -93,7 +96,10 @@ def _first(order: dict[str, Any], told: int) -> NoReturn:
 
 def _stay(wanted: set[signal.Signals]) -> NoReturn:
     while True:
-        if signal.sigwait(wanted) == signal.SIGTERM:  # the host's power button
+        heard = signal.sigtimedwait(wanted, LOOK)
+        if heard is not None and heard.si_signo == signal.SIGTERM:  # the host's power button
+            os._exit(0)
+        if heard is None and not os.path.exists(LAB_FILE):  # somebody has removed the lab's folder by hand
             os._exit(0)
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:

@@ -50,7 +50,8 @@ def _list(call: Call, words: list[str]) -> int:
     kind = "excl" if me.get("ip_type") == "exclusive" else "shared"
     number = str(me.get("id", 1))
     if "p" in letters:
-        fields = [number, zone, "running", "/", str(me.get("uuid", "")), brand, kind]
+        # No uuid: that is in the global zone's index, which cannot be seen from here.
+        fields = [number, zone, "running", "/", "", brand, kind]
         call.out(":".join([*fields, *([""] if me.get("flavour") == "omnios" else [])]) + "\n")
     elif "v" in letters:
         call.out(TABLE.format("ID", "NAME", "STATUS", "PATH", "BRAND", "IP"))
