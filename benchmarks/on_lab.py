@@ -79,7 +79,17 @@ def _many_zones(lab: Path) -> None:
     for number in range(ZONES):
         script = f"create -b; set brand=nlipkg; set zonepath=/zones/diz/z{number}"
         host.run(["zonecfg", "-z", f"z{number}", script])
-        host.run(["zfs", "create", "-o", "zonemgr:kind=diz", "-o", "zonemgr:run=bench", f"rpool/zones/diz/z{number}"])
+        host.run(
+            [
+                "zfs",
+                "create",
+                "-o",
+                "zonemgr:kind=diz",
+                "-o",
+                "zonemgr:run=bench",
+                f"rpool/zones/diz/z{number}",
+            ]
+        )
     world.close()
 
 

@@ -221,8 +221,7 @@ class Attr:
 
 @dataclass(frozen=True)
 class Rctl:
-    """A resource control; `values` are (privilege, limit, action). Aliases and caps are shown as these too.
-    """
+    """A resource control; `values` are (privilege, limit, action). Aliases and caps are shown as these too."""
 
     name: str
     values: tuple[tuple[str, str, str], ...] = ()

@@ -11,8 +11,8 @@ from zonemgr.errors import UsageError
 
 @pytest.mark.parametrize(
     "line",
-    ["-z build-1 boot", "boot -z build-1", "boot build-1", "--zone=build-1 boot", "boot --zone build-1", "halt boot build-1",
-     "-zbuild-1 boot"],
+    ["-z build-1 boot", "boot -z build-1", "boot build-1", "--zone=build-1 boot", "boot --zone build-1",
+     "halt boot build-1", "-zbuild-1 boot"],
 )  # fmt: skip
 def test_options_stand_before_or_behind_the_action(line: str) -> None:
     parsed = argv.parse(line.split())

@@ -15,7 +15,11 @@ from zonemgr.cli.words import ACTIONS, OPTION_OF
 def zonemgr(*words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "zonemgr", *words], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-m", "zonemgr", *words],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
 
 

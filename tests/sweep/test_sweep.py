@@ -28,7 +28,9 @@ CHANGING = (
 
 
 @pytest.fixture
-def stage(request: pytest.FixtureRequest, prepared: dict[str, Lab], tmp_path: Path) -> Iterator[tuple[str, Lab]]:
+def stage(
+    request: pytest.FixtureRequest, prepared: dict[str, Lab], tmp_path: Path
+) -> Iterator[tuple[str, Lab]]:
     """A job and the lab it starts from; zones get no processes of their own but while zlogin runs."""
     name: str = request.param
     lab = prepared["openindiana"].copy(tmp_path / "stage")
@@ -48,7 +50,9 @@ def test_every_command_of_a_job_may_go_wrong(stage: tuple[str, Lab], tmp_path: P
         for kind in KINDS:
             lab = start.copy(tmp_path / f"{kind}-{position}")
             lab.inside.fault(f"{kind}@{position}" + (",stderr=broken on purpose" if kind == "fail" else ""))
-            trouble += [f"{kind}@{position}: {line}" for line in _one(name, lab, kind, before, after, tmp_path)]
+            trouble += [
+                f"{kind}@{position}: {line}" for line in _one(name, lab, kind, before, after, tmp_path)
+            ]
             lab.world.close()
     assert not trouble, "\n".join(trouble[:40])
 
@@ -81,7 +85,9 @@ def _one(
     fresh.world.close()
     if now == before or _plain(now) in (_plain(before), _plain(after)):
         return []
-    return [f"{line} (last command: {last}; {output.read_text()[-200:]})" for line in differences(before, now)[:3]]
+    return [
+        f"{line} (last command: {last}; {output.read_text()[-200:]})" for line in differences(before, now)[:3]
+    ]
 
 
 def _run(name: str, lab: Lab) -> None:

@@ -18,7 +18,9 @@ Story = Callable[[Lab], object]
 
 
 def diz(**words: str) -> Story:
-    return lambda lab: disposable.create(lab.site(), DisposableRequest(**{"origin": GOLDEN, "zone": "build-1", **words}))
+    return lambda lab: disposable.create(
+        lab.site(), DisposableRequest(**{"origin": GOLDEN, "zone": "build-1", **words})
+    )
 
 
 def giz(**words: str) -> Story:

@@ -32,7 +32,9 @@ def make(lab: Lab, **words: str) -> disposable.Disposable:
 
 def execute_in_new(lab: Lab, text: str, **words: object) -> execute.Outcome:
     command = execute.Command(text, **words)  # type: ignore[arg-type]
-    return execute.in_new_zone(lab.site(), DisposableRequest(GOLDEN, zone="build-1"), command, lambda zone: None)
+    return execute.in_new_zone(
+        lab.site(), DisposableRequest(GOLDEN, zone="build-1"), command, lambda zone: None
+    )
 
 
 # -- golden images -----------------------------------------------------------------------------------------------
@@ -96,7 +98,10 @@ def test_a_disposable_zone_is_its_own(each_lab: Lab) -> None:
     assert state(each_lab, "build-1") == "running"
     assert each_lab.in_zone("build-1", "/etc/nodename").read_text() == "build-1\n"
     assert "build-1" in each_lab.in_zone("build-1", "/etc/inet/hosts").read_text()
-    assert prop(each_lab, "origin", "rpool/zones/diz/build-1/ROOT/zbe") == f"{ROOT}@initial-postinstalled-{GOLDEN}"
+    assert (
+        prop(each_lab, "origin", "rpool/zones/diz/build-1/ROOT/zbe")
+        == f"{ROOT}@initial-postinstalled-{GOLDEN}"
+    )
     assert prop(each_lab, "compression", "rpool/zones/diz/build-1/ROOT/zbe") == "zle"
     assert "root:NP:" in each_lab.in_zone("build-1", "/etc/shadow").read_text()
 
@@ -125,14 +130,20 @@ def test_mounts_links_datasets_and_accounts(lab: Lab) -> None:
     (lab.world.host / "export/src/file").write_text("here\n")
     make(lab, lofs="/work|/export/src", over="net0|81 net0", datasets="rpool/export/scratch",
          users="builder", groups="adm", elevated="builder")  # fmt: skip
-    found = execute.in_zone(lab.site(), "build-1", execute.Command("cat /work/file > /root/seen", discard="off"))
+    found = execute.in_zone(
+        lab.site(), "build-1", execute.Command("cat /work/file > /root/seen", discard="off")
+    )
     assert found.exit_code == 0
     assert lab.in_zone("build-1", "/root/seen").read_text() == "here\n"
-    vnics = [line.split(":") for line in lab.run("dladm", "show-vnic", "-p", "-o", "link,over,vid").splitlines()]
+    vnics = [
+        line.split(":") for line in lab.run("dladm", "show-vnic", "-p", "-o", "link,over,vid").splitlines()
+    ]
     assert [(over, vid) for _, over, vid in vnics] == [("net0", "81"), ("net0", "0")]
     assert prop(lab, "zoned", "rpool/export/scratch") == "on"
     etc = lab.in_zone("build-1", "/etc")
-    assert len([line for line in (etc / "passwd").read_text().splitlines() if line.startswith("builder:")]) == 1
+    assert (
+        len([line for line in (etc / "passwd").read_text().splitlines() if line.startswith("builder:")]) == 1
+    )
     assert "builder::::type=normal;profiles=Primary Administrator" in (etc / "user_attr").read_text()
     assert any(line.startswith("adm:") for line in (etc / "group").read_text().splitlines())
     host_shadow = (lab.world.host / "etc/shadow").read_text().splitlines()
@@ -173,7 +184,8 @@ def test_a_host_reboot_takes_the_vnics_and_boot_brings_them_back(lab: Lab) -> No
 @pytest.mark.parametrize(("text", "status", "verdict"), [("true", 0, "ok"), ("exit 3", 3, "failed"),
                                                          ("kill -9 $$", 137, "failed")])  # fmt: skip
 @pytest.mark.parametrize(
-    ("discard", "kept_on"), [("always", ()), ("off", ("ok", "failed")), ("onsuccess", ("failed",)), ("onfail", ("ok",))]
+    ("discard", "kept_on"),
+    [("always", ()), ("off", ("ok", "failed")), ("onsuccess", ("failed",)), ("onfail", ("ok",))],
 )
 def test_exit_status_and_discard(
     lab: Lab, text: str, status: int, verdict: str, discard: str, kept_on: Sequence[str]
@@ -220,8 +232,15 @@ def test_running_in_a_zone_that_was_halted_leaves_it_halted(lab: Lab) -> None:
     assert lab.in_zone("build-1", "/root/was-here").exists()
 
 
-@pytest.mark.parametrize(("discard", "text", "there"), [("always", "true", False), ("onfail", "false", False),
-                                                        ("onfail", "true", True), ("onsuccess", "true", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("discard", "text", "there"),
+    [
+        ("always", "true", False),
+        ("onfail", "false", False),
+        ("onfail", "true", True),
+        ("onsuccess", "true", False),
+    ],
+)
 def test_exec_with_a_way_back(lab: Lab, discard: str, text: str, there: bool) -> None:
     make(lab)
     execute.in_zone(lab.site(), "build-1", execute.Command(f"touch /root/mess; {text}", discard=discard))
@@ -254,7 +273,13 @@ def test_a_dry_run_changes_nothing_and_tells_all(lab: Lab) -> None:
     disposable.create(site, DisposableRequest(GOLDEN, zone="build-1", over="net0", users="builder"))
     same(before, lab.everything())
     text = "\n".join(told)
-    for wanted in ("zfs create", "zonecfg -z build-1 -f", "dladm create-vnic", "zoneadm -z build-1 clone -s", "zlogin -S"):
+    for wanted in (
+        "zfs create",
+        "zonecfg -z build-1 -f",
+        "dladm create-vnic",
+        "zoneadm -z build-1 clone -s",
+        "zlogin -S",
+    ):
         assert wanted in text
     assert "$6$" not in text
 

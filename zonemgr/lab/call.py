@@ -25,7 +25,7 @@ class Finished:
     stderr: str
 
 
-class TimeLimit(Exception):  # noqa: N818 - it is not an error of the lab
+class TimeLimit(Exception):
     """A command did not end within `Call.limit` and was killed, as a caller of a real one would do."""
 
     def __init__(self, argv: Sequence[str], limit: float) -> None:

@@ -293,8 +293,8 @@ class RunScript(Step):
         from zonemgr.workflows import setup  # here, for its templates
 
         script = setup.script(
-            host, self.zone, vnics=self.vnics, links=self.links, users=self.users, groups=self.groups, elevated=self.elevated,
-            mounted=self.mounted,
+            host, self.zone, vnics=self.vnics, links=self.links, users=self.users, groups=self.groups,
+            elevated=self.elevated, mounted=self.mounted,
         )  # fmt: skip
         zlogin.run_script(host, ZoneName(self.zone), script, secret=True, limit=self.limit)
 
