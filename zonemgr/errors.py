@@ -47,10 +47,17 @@ class CommandError(ZonemgrError):
     """A host command ended badly; keeps all it takes to run it again by hand."""
 
     def __init__(self, argv: Sequence[str], exit_code: int, stderr: str, hint: str | None = None) -> None:
-        last_words = (stderr.strip() or "it gave no reason").splitlines()[-1].removeprefix(f"{argv[0]}: ")
-        super().__init__(f"{argv[0]} exited with {exit_code}: {last_words}", hint=hint)
+        super().__init__(f"{argv[0]} exited with {exit_code}: {_last_words(argv[0], stderr)}", hint=hint)
         self.argv = tuple(argv)
         self.command, self.exit_code_of_command, self.stderr = shlex.join(argv), exit_code, stderr
+
+
+def _last_words(name: str, stderr: str) -> str:
+    """The last thing a command said, in one line: a list that it indented belongs to the line above."""
+    lines = [line for line in stderr.splitlines() if line.strip()] or ["it gave no reason"]
+    first = max((n for n, line in enumerate(lines) if not line[0].isspace()), default=0)
+    said = " ".join(line.strip() for line in lines[first:]).removeprefix(f"{name}: ")
+    return said if len(said) <= 300 else said[:299] + "…"
 
 
 class CommandTimeout(CommandError):
