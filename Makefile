@@ -15,6 +15,8 @@ ifneq ($(shell cat $(VENV)/.made 2>/dev/null),$(HERE))
   $(shell rm -f $(VENV)/.made $(VENV)/.installed $(VENV)/.installed-dev)
 endif
 
+unexport PYTHONDONTWRITEBYTECODE  # hundreds of programs are started: compile each module once
+
 .NOTPARALLEL:  # two pips in one .venv do not go well
 .PHONY: help prereqs test lint demo bench conf clean
 help:
