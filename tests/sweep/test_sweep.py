@@ -73,7 +73,8 @@ def _one(
     output = tmp_path / "output"
     output.write_text("")
     ended = in_child(lambda: _run(name, lab), output)
-    if kind != "fail" and ended != KILLED:
+    armed = lab.world.db.execute("select seen < first from faults").fetchone()[0]
+    if kind != "fail" and ended != KILLED and not armed:  # a faster run polls less, and never gets that far
         return [f"it was to be killed and ended with {ended}: {output.read_text()[-300:]}"]
     last = lab.commands()[-1]
     fresh = Lab(type(lab.world)(lab.world.dir))
