@@ -153,7 +153,7 @@ def zone(root: Path, **facts: object) -> None:
 
 
 def test_in_a_zone_an_address_from_the_global_zone_stands_fast(tmp_path: Path) -> None:
-    zone(tmp_path, links=[{"name": "v0"}], net=[{"physical": "v0", "allowed_address": "10.0.0.9/24"}])
+    zone(tmp_path, links=[{"name": "v0", "props": json.dumps({"_given": ["10.0.0.9/24"]})}])
     assert (
         "v0/_a:from-gz:ok:10.0.0.9/24"
         in in_zone(tmp_path, "ipadm show-addr -p -o addrobj,type,state,addr").stdout

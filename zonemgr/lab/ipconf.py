@@ -40,9 +40,16 @@ class Config:
 
     interfaces: dict[str, bool] = field(default_factory=dict)  # name -> temporary
     addresses: list[Address] = field(default_factory=list)
+    instead: set[str] = field(default_factory=set)  # interfaces that files configured at this boot
+    hidden: list[str] = field(default_factory=list)  # lines of the lasting configuration of those
 
     def find(self, name: str) -> Address | None:
         return next((each for each in self.addresses if each.name == name), None)
+
+    def unnamed(self, interface: str) -> str:
+        """The name ipmgmtd gives an address that came without one: _a, _b, ..."""
+        free = (f"{interface}/_{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
+        return next(name for name in free if not self.find(name))
 
 
 class Trouble(Exception):
@@ -50,17 +57,22 @@ class Trouble(Exception):
 
 
 def load(where: Place) -> Config:
-    config = Config()
+    passing = _passing(where)
+    config = Config(instead={str(entry["name"]) for entry in passing if entry.get("instead")})
     for line in (place.read(where.root, FILE) or "").splitlines():
-        _kept(config, dict(part.split("=", 1) for part in line.split(";") if "=" in part))
-    for entry in _passing(where):
+        pairs = dict(part.split("=", 1) for part in line.split(";") if "=" in part)
+        if pairs.get("_ifname") in config.instead:
+            config.hidden.append(line)
+        else:
+            _kept(config, pairs)
+    for entry in passing:
         if "address" in entry:
             config.addresses.append(Address(**entry))
         else:
             config.interfaces[str(entry["name"])] = True
     for link, address in where.given:
         config.interfaces.setdefault(link, False)
-        config.addresses.append(Address(f"{link}/_a", "from-gz", _with_prefix(address)))
+        config.addresses.append(Address(config.unnamed(link), "from-gz", _with_prefix(address)))
     return config
 
 
@@ -86,8 +98,9 @@ def _passing(where: Place) -> list[dict[str, Any]]:
     try:
         plain = json.loads(place.read(where.root, PASSING) or "{}")
     except ValueError:
-        return []
-    found: list[dict[str, Any]] = plain["objects"] if plain.get("boot") == where.booted else []
+        plain = {}
+    kept = plain.get("boot") == where.booted
+    found: list[dict[str, Any]] = plain["objects"] if kept else json.loads(where.at_boot)
     return found
 
 
@@ -95,10 +108,15 @@ def save(where: Place, config: Config) -> None:
     kept = [f"_ifname={name};_families=2,26;" for name, passing in config.interfaces.items() if not passing]
     kept = [line for line in kept if not _is_given(where, line)]
     kept += [_line(each) for each in config.addresses if not each.temporary and each.type != "from-gz"]
+    kept += config.hidden
     text = "".join(f"{line}\n" for line in kept)
     if text != (place.read(where.root, FILE) or ""):
         place.write(where.root, FILE, text)
-    passing: list[object] = [{"name": name} for name, temporary in config.interfaces.items() if temporary]
+    passing: list[object] = [
+        {"name": name, **({"instead": True} if name in config.instead else {})}
+        for name, temporary in config.interfaces.items()
+        if temporary
+    ]
     passing += [vars(each) for each in config.addresses if each.temporary]
     if passing or _passing(where):
         place.write(
@@ -225,7 +243,8 @@ def shown(where: Place, links: Collection[Link]) -> Iterator[tuple[str, str, str
     yield "lo0/v4", "static", "ok", "127.0.0.1/8", None
     for each in load(where).addresses:
         link = by_name.get(each.interface)
-        state = "disabled" if link is None else "ok" if each.up else "down"
+        given = each.type != "from-gz" and each.interface in {name for name, _ in where.given}
+        state = "disabled" if link is None or given else "ok" if each.up else "down"
         address = each.address
         if each.type == "dhcp":
             address = leased(link) if link else "?"

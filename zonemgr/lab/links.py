@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import sqlite3
+from collections.abc import Iterable
 
 from zonemgr.lab.world import FIRST_DAY, HOST_BOOT, SCHEMA, World
 
@@ -20,6 +22,9 @@ SCHEMA.append(
 )
 
 LONGEST = 31
+# Among the props, but no properties of dladm's: what a zone that is up has on the link.
+GIVEN, FILES = "_given", "_files"  # addresses handed to it, and those its own files gave it at boot
+PROTECTING = ("protection", "allowed-ips")
 PREFIX = (2, 8, 0x20)  # of invented addresses
 
 
@@ -64,6 +69,7 @@ def forget_temporary(world: World) -> None:
     """The host was rebooted: temporary links are gone, what was only down is up, no zone has any."""
     with world.transaction():
         world.db.execute("delete from links where temporary != 0")
+        _unprotect(world, every(world))
         world.db.execute("update links set up = 1, zone = ''")
         names = {row["name"] for row in every(world)}
         for row in every(world):
@@ -73,7 +79,18 @@ def forget_temporary(world: World) -> None:
 
 def release(world: World, zone: str) -> None:
     """A zone went down: its links are the global zone's again."""
+    _unprotect(world, world.db.execute("select * from links where zone = ?", (zone,)).fetchall())
     world.db.execute("update links set zone = '' where zone = ?", (zone,))
+
+
+def _unprotect(world: World, rows: Iterable[sqlite3.Row]) -> None:
+    """Take back what came with an allowed-address and what files configured; set-linkprop's doings stay."""
+    for row in rows:
+        props = json.loads(row["props"])
+        going = {GIVEN, FILES, *(PROTECTING if GIVEN in props else ())} & set(props)
+        if going:
+            kept = {key: value for key, value in props.items() if key not in going}
+            world.db.execute("update links set props = ? where id = ?", (json.dumps(kept), row["id"]))
 
 
 def _first_day(world: World) -> None:

@@ -13,7 +13,7 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,7 @@ class Place:
     now: float
     links: tuple[Link, ...] = ()
     given: tuple[tuple[str, str], ...] = ()  # addresses the global zone set for the zone: (link, addr/len)
+    at_boot: str = "[]"  # what network/physical made of the zone's files, a JSON list (see ipboot)
     updates: int = 0  # how often the package repositories were updated since the lab was made
 
     @property
@@ -82,12 +83,21 @@ def of_zone(world: World, name: str) -> Place | None:
     row = world.db.execute("select * from kernel_zones where name = ?", (name,)).fetchone()
     if row is None or row["state"] != "running":
         return None
-    links = world.db.execute("select * from links where zone = ? order by id", (name,)).fetchall()
+    return booting(world, name, world.path(row["root"]))
+
+
+def booting(world: World, name: str, root: Path) -> Place:
+    """An active zone with its links and what it was booted with, running or about to."""
+    row = world.db.execute("select * from kernel_zones where name = ?", (name,)).fetchone()
+    rows = world.db.execute("select * from links where zone = ? order by id", (name,)).fetchall()
+    links = [dict(link) for link in rows]
     return replace(
-        at_root(world, name, world.path(row["root"])),
+        at_root(world, name, root),
         booted=row["booted"],
         boot_args=row["boot_args"],
-        links=tuple(link_of(dict(link)) for link in links),
+        links=tuple(link_of(link) for link in links),
+        given=tuple(_given(links)),
+        at_boot=_at_boot(links),
     )
 
 
@@ -110,11 +120,8 @@ def _in_zone(call: Call) -> Place:
         # A lab whose clock was moved ahead booted the zone in its own future: then it booted long ago.
         now if now >= booted else booted + LONG,
         tuple(link_of(entry) for entry in known.get("links", ())),
-        tuple(
-            (net["physical"], net["allowed_address"])
-            for net in known.get("net", ())
-            if net["allowed_address"]
-        ),
+        tuple(_given(known.get("links", ()))),
+        _at_boot(known.get("links", ())),
         int(known.get("updates", 0)),
     )
 
@@ -147,6 +154,21 @@ def link_of(entry: Any) -> Link:
         bool(entry.get("temporary")),
         str(entry.get("zone") or ""),
     )
+
+
+def _given(entries: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """The addresses that the global zone set on links, as (link, address)."""
+    for entry in entries:
+        yield from ((str(entry["name"]), str(address)) for address in _props(entry).get("_given", ()))
+
+
+def _at_boot(entries: Iterable[Any]) -> str:
+    return json.dumps([made for entry in entries for made in _props(entry).get("_files", ())])
+
+
+def _props(entry: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(entry.get("props") or "{}") if isinstance(entry, dict) else {}
+    return found
 
 
 # -- files of a root -----------------------------------------------------------------------------------

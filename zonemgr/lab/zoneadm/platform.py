@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zonemgr.lab import zonestore
 from zonemgr.lab.brands import common
 from zonemgr.lab.world import LabError
-from zonemgr.lab.zoneadm import fs
+from zonemgr.lab.zoneadm import fs, protection
 from zonemgr.lab.zoneadm.verify import plumbed
 from zonemgr.lab.zonestore import ZoneConfig
 
@@ -109,6 +109,7 @@ def _move_links(daemon: Daemon, config: ZoneConfig) -> None:
     taken = plumbed(daemon.request)
     for net in config.net:
         _move_link(daemon, net.physical, taken)
+    protection.hand_over(daemon, config)
 
 
 def _move_link(daemon: Daemon, name: str, taken: set[str]) -> None:
@@ -139,6 +140,7 @@ def run_init(daemon: Daemon, words: str) -> None:
     world.db.execute(
         "update kernel_zones set booted = ?, boot_args = ? where name = ?", (world.now(), words, zone)
     )
+    protection.configure_by_files(world, zone, world.path(root))
     pid, started = cell.start(world, zone, world.path(root), daemon.config())
     world.db.execute(
         "update kernel_zones set state = 'running', init_pid = ?, init_start = ? where name = ?",
