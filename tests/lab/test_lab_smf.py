@@ -448,7 +448,7 @@ def test_offline_a_repository_file_is_changed(hand: Hand) -> None:
 
     root = hand.installed("z")
     smf.set_property(root, SYSDING, "config/finished", "true")
-    before = (root / "etc/svc/repository.db").read_text()
+    before = json.loads((root / "etc/svc/repository.db").read_text())
 
     def offline(line: str, repository: str) -> int:
         return smf.svccfg(Call(hand.world, ["svccfg", *line.split()], env={"SVCCFG_REPOSITORY": repository}))
@@ -459,7 +459,7 @@ def test_offline_a_repository_file_is_changed(hand: Hand) -> None:
     hand.boots("z")
     hand.world.advance(1)
     hand.out("svcs -z z")
-    assert (root / "etc/svc/repository.db").read_text() == before
+    assert json.loads((root / "etc/svc/repository.db").read_text())["kept"] == before["kept"]
     for wrong in ("/tmp/nosuch", "/zones/nosuch/root/etc/svc/repository.db"):
         assert offline("-s cron listprop", wrong) == 1
 
@@ -517,3 +517,9 @@ def test_svccfg_needs_privilege_to_change(hand: Hand) -> None:
 def test_a_repository_that_a_build_broke_is_not_the_end(up: Hand) -> None:
     up.world.path("/zones/z/root/etc/svc/repository.db").write_text("{not json")
     assert up.out(f"svcs -z z -H -o state {SERVER}").strip() in ("online", "offline", "offline*")
+
+
+def test_svcs_for_a_zone_that_cannot_be_asked_prints_no_table(hand: Hand) -> None:
+    hand.installed("down")
+    text = "svcs: Could not bind to repository server for zone down: repository server unavailable\n"
+    assert hand.refused("svcs -z down") == text

@@ -127,3 +127,20 @@ def test_omnios_has_no_sysding(tmp_path: Path) -> None:
     passes(hand, until=SERVER)
     assert "dev" not in (root / "etc/passwd").read_text().split(":")
     assert hand("svcs -z z sysding:system").exit_code == 1
+
+
+def test_sysding_runs_at_its_next_start_not_when_its_property_changes(hand: Hand) -> None:
+    root = configured(hand, "setup_timezone Europe/Berlin\n")
+    smf.set_property(root, SYSDING, "config/finished", "true", type="boolean")
+    hand.boots("z")
+    passes(hand, until=SERVER)
+    smf.set_property(root, SYSDING, "config/finished", "false")
+    hand.out(f"svcadm -z z refresh {SYSDING}")
+    hand.world.advance(1)
+    assert not smf.settle_zone(hand.world, "z")
+    assert "Berlin" not in (root / "etc/default/init").read_text()
+    hand.halts("z")
+    hand.boots("z")
+    hand.world.advance(1)
+    assert smf.settle_zone(hand.world, "z")
+    assert "TZ=Europe/Berlin\n" in (root / "etc/default/init").read_text()

@@ -207,8 +207,10 @@ class _Run:
                 raise Refused(f"svcs: invalid zone '{name}'\n") from None
             except reach.NoServer:
                 text = "repository server unavailable"
-                self.call.err(f"svcs: Could not bind to repository server for zone {name}: {text}\n")
-                self.status = self.status if self.wanted.zones else 1
+                text = f"svcs: Could not bind to repository server for zone {name}: {text}\n"
+                if not self.wanted.zones:
+                    raise Refused(text) from None
+                self.call.err(text)
         return places
 
     def _one_zone(self, zone: str, machine: Machine) -> None:

@@ -37,6 +37,7 @@ class Passing:
     comment: str = ""
     maintenance: str = ""  # the auxiliary state: administrative_request, method_failed
     degraded: bool = False
+    ran: float = 0.0  # the start for which its method did its one run
 
 
 @dataclass

@@ -16,16 +16,21 @@ def settle(where: Place, repository: Repository) -> None:
         return
     machine = Machine(where, repository)
     imported = machine.imported()
-    if _sysding_due(machine):
+    if _sysding_started(machine) and repository.property(SYSDING, "config/finished") != "true":
         _sysding(where, repository)
     repository.imported = imported
 
 
-def _sysding_due(machine: Machine) -> bool:
+def _sysding_started(machine: Machine) -> bool:
+    """Has its method run since anybody looked? Once for each start: setting finished=false is for the next."""
     if SYSDING not in machine.services() or machine.repository.reboot:
         return False
-    finished = machine.repository.property(SYSDING, "config/finished") == "true"
-    return not finished and machine.where.now >= machine.online_at(SYSDING)
+    if machine.where.now < machine.online_at(SYSDING):
+        return False
+    passing = machine.repository.now(SYSDING)
+    start, before = max(machine.where.booted, passing.since), passing.ran
+    passing.ran = start
+    return start != before
 
 
 def _sysding(where: Place, repository: Repository) -> None:
