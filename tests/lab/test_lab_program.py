@@ -215,3 +215,15 @@ IMPORTS = (
     "import zonemgr.lab.program, zonemgr.lab.dispatch, zonemgr.lab.callers, zonemgr.lab.{module}\n"
     "print(*sys.modules)"
 )
+
+
+def test_a_login_after_sysding_rebooted_the_zone_is_to_the_zone_after_that(up: Path) -> None:
+    before = int(sh(up, "zoneadm -z web list -p | cut -d: -f1"))
+    sh(up, "zlogin web 'svcs -H sysding > /dev/null; echo setup_timezone UTC > /etc/sysding.conf'")
+    sh(up, "zlogin web svccfg -s sysding:system setprop config/finished=false")
+    sh(up, "zoneadm -z web reboot")
+    # From here on nothing but zlogin looks.
+    asked = "zlogin web zoneadm list -p | cut -d: -f1"
+    loop = f"for i in $(seq 200); do test $({asked}) = {before + 2} && exit 0; done; exit 1"
+    sh(up, loop)
+    assert sh(up, "zlogin web grep -c rebooting /var/log/sysding.log") == "1\n"

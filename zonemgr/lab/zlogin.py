@@ -48,6 +48,8 @@ def zlogin(call: Call) -> int:
         order = parse(call.argv[1:])
         interactive = not order.words and call.terminal and not order.console
         state = _check(call, order, interactive)
+        if state == "running" and not call.world.omnios:
+            _self_reboot(call, order.zone)
         if order.console:
             raise Refusal("lab: the console of a zone is not emulated")
         if state not in ("running", "mounted"):
@@ -161,6 +163,16 @@ def _check_login_only(call: Call, order: Order, interactive: bool) -> None:
     if not authorized(call, f"solaris.zone.login/{order.zone}"):
         raise Refusal(f"{call.user} is not authorized  to login to {order.zone} zone.")
     raise Refusal("lab: a login that asks for a password is not emulated")
+
+
+def _self_reboot(call: Call, zone: str) -> None:
+    """sysding may have rebooted the zone by now: then this is a login to the zone after that."""
+    from zonemgr.lab import smf
+
+    if smf.settle_zone(call.world, zone):
+        from zonemgr.lab.zoneadm import daemon
+
+        daemon.reboot_if_asked(call.world, zone)
 
 
 def authorized(call: Call, wanted: str) -> bool:
