@@ -89,3 +89,8 @@ def zlogin(call: Call) -> int:
         call.err(real.USAGE if no.status == 2 else "")
         return no.status
     return call.fail("zlogin: 'zlogin' may only be used from the global zone")
+
+
+def power(call: Call) -> int:
+    """halt, reboot, init and the like: the machine's own must not run in the place of a zone's."""
+    raise LabError("taking a zone down from inside is not emulated; use zoneadm")

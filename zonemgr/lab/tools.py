@@ -57,6 +57,7 @@ IN_ZONE: dict[str, str] = {
     "zoneadm": "inzone:zoneadm",
     "zonecfg": "inzone:zonecfg",
     "zlogin": "inzone:zlogin",
+    **dict.fromkeys(("halt", "init", "poweroff", "reboot", "shutdown", "uadmin"), "inzone:power"),
 }
 
 
