@@ -188,3 +188,12 @@ def test_a_planted_symlink_does_not_lead_out_of_the_root(tmp_path: Path) -> None
     with pytest.raises(LabError, match="symbolic link"):
         in_zone(root, "ipadm create-if v0")
     assert list(outside.iterdir()) == []
+
+
+def test_a_zone_that_shares_the_host_s_stack_has_no_links(tmp_path: Path) -> None:
+    zone(tmp_path, ip_type="shared", links=[{"name": "net0", "class": "phys"}])
+    shown = in_zone(tmp_path, "dladm show-link")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert shown.stderr == "dladm: could not open /dev/dld: object not found\n"
+    made = in_zone(tmp_path, "ipadm create-addr -T static -a 10.0.0.8/24 net0/v4")
+    assert (made.exit_code, made.stderr) == (1, "ipadm: Could not create address: Could not open DLPI link")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from zonemgr.lab import links, options
 from zonemgr.lab.call import Call
-from zonemgr.lab.place import Link, Place, here, link_of
+from zonemgr.lab.place import Link, Place, here, link_of, told
 
 USAGES = {
     "show-link": "    show-link        [-pP] [-o <field>,..] [-s [-i <interval>]] [<link>]\n",
@@ -55,6 +55,8 @@ class Run:
     def __init__(self, call: Call, name: str) -> None:
         self.call, self.name = call, name
         self.where: Place = here(call)
+        if call.zone is not None and told(call).get("ip_type") == "shared":
+            raise Died("could not open /dev/dld: object not found")
 
     def links(self) -> list[Link]:
         """The links that are there: in a zone those the zone was given."""

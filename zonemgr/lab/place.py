@@ -109,6 +109,7 @@ def at_root(world: World, zone: str | None, root: Path) -> Place:
 def _in_zone(call: Call) -> Place:
     root = call.root or Path("/")
     known = told_at(root)
+    entries = [] if known.get("ip_type") == "shared" else known.get("links", [])
     now, booted = time.time() + float(known.get("clock", 0.0)), float(known.get("booted", 0.0))
     return Place(
         root,
@@ -119,9 +120,9 @@ def _in_zone(call: Call) -> Place:
         str(known.get("boot_args", "")),
         # A lab whose clock was moved ahead booted the zone in its own future: then it booted long ago.
         now if now >= booted else booted + LONG,
-        tuple(link_of(entry) for entry in known.get("links", ())),
-        tuple(_given(known.get("links", ()))),
-        _at_boot(known.get("links", ())),
+        tuple(link_of(entry) for entry in entries),
+        tuple(_given(entries)),
+        _at_boot(entries),
         int(known.get("updates", 0)),
     )
 
