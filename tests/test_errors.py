@@ -12,6 +12,7 @@ from zonemgr.errors import CommandError
     [
         ("zfs: first\ncannot open 'a': dataset does not exist\n", "cannot open 'a': dataset does not exist"),
         ("pkg: these did not match:\n\n\tno/such\n\tnor/this\n", "these did not match: no/such nor/this"),
+        ("zone 'z': the reason\nzoneadm: zone 'z': call to zoneadmd failed\n", "zone 'z': the reason"),
         ("", "it gave no reason"),
         ("  only indented\n", "only indented"),
         ("x" * 400, "x" * 299 + "…"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -52,9 +53,15 @@ class CommandError(ZonemgrError):
         self.command, self.exit_code_of_command, self.stderr = shlex.join(argv), exit_code, stderr
 
 
+# What zoneadm says when the reason stands on the line before.
+CONCLUSION = re.compile(r"call to zoneadmd failed$|failed to verify$|because of the above errors\.$")
+
+
 def _last_words(name: str, stderr: str) -> str:
     """The last thing a command said, in one line: a list that it indented belongs to the line above."""
     lines = [line for line in stderr.splitlines() if line.strip()] or ["it gave no reason"]
+    while len(lines) > 1 and CONCLUSION.search(lines[-1]):
+        lines.pop()
     first = max((n for n, line in enumerate(lines) if not line[0].isspace()), default=0)
     said = " ".join(line.strip() for line in lines[first:]).removeprefix(f"{name}: ")
     return said if len(said) <= 300 else said[:299] + "…"

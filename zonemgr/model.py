@@ -22,7 +22,8 @@ class _Name(str):
     def __new__(cls, text: str) -> Self:
         fault = cls.fault(text)
         if fault:
-            raise UsageError(f"{text!r} is not a {cls.what}: {fault}", hint=cls.hint or None)
+            shown = text if len(text) <= 60 else f"{text[:59]}…"
+            raise UsageError(f"{shown!r} is not a {cls.what}: {fault}", hint=cls.hint or None)
         return super().__new__(cls, text)
 
     @classmethod
@@ -59,6 +60,8 @@ class SnapshotName(_Name):
     def fault(cls, text: str) -> str | None:
         if not re.fullmatch(r"[A-Za-z0-9_.:-]+", text):
             return "it has characters that ZFS or scripts cannot take" if text else "it is empty"
+        if text.startswith("-"):
+            return "a script would take it for an option"
         if len(text) > 200:
             return f"it has {len(text)} characters"
         return None

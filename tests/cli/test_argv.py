@@ -96,6 +96,8 @@ def test_values_that_look_like_options_stay_values() -> None:
         (["boot", "-z"], "needs a value"),
         (["boot", "-z", "b", "--mount-lofs", "/x"], "no use for --mount-lofs"),
         (["list", "--json=yes"], "takes no value"),
+        (["rollback", "-z", "b", "-s", ""], "the value of -s is empty"),
+        (["create-diz", "-c", "g", "--zone="], "the value of --zone is empty"),
         (["boot", "a", "b"], "neither an action nor an option"),
     ],
 )

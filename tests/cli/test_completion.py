@@ -50,6 +50,10 @@ def test_actions_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.split() == ["--zone"]
     completion.answer(["exec", "--exec-discard", ""])
     assert capsys.readouterr().out.split() == ["always", "off", "onfail", "onsuccess"]
+    completion.answer(["exec", "--exec-discard", "=", "on"])  # as bash splits --exec-discard=on
+    assert capsys.readouterr().out.split() == ["onfail", "onsuccess"]
+    completion.answer(["log", "RUN", "st"])
+    assert capsys.readouterr().out.split() == ["stderr", "stdout"]
     completion.answer(["config", "get", "diz.d"])
     assert capsys.readouterr().out.split() == ["diz.dataset"]
 

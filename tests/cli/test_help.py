@@ -25,7 +25,7 @@ def zonemgr(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_overview_fits_and_names_every_action() -> None:
     text = help_text.overview()
-    assert max(map(len, text.splitlines())) <= 81
+    assert max(map(len, text.splitlines())) <= 80
     for action in ACTIONS:
         assert f"  {action.name} " in text
 

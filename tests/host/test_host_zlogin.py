@@ -68,7 +68,7 @@ def test_a_build_as_root_is_one_word_for_the_failsafe_shell(illumos: Any, nonce:
     )
     assert end == CommandEnd(3)
     assert heard == [b"out", b"err"]
-    cwd = f"cd -- '/my work' || {{ printf '\\036zonemgr:{NONCE}:cwd:%d\\n' 125 >&2; exit 125; }}"
+    cwd = f"cd -- '/my work' 2>/dev/null || {{ printf '\\036zonemgr:{NONCE}:cwd:%d\\n' 125 >&2; exit 125; }}"
     run = shlex.join(["/usr/bin/env", "A=b c", "B=1", "/bin/sh", "-c", "make 'all it' && ls"])
     assert illumos.log[0].argv == (
         *("pfexec", "zlogin", "-S", "build-1"),

@@ -284,6 +284,35 @@ def test_a_dry_run_changes_nothing_and_tells_all(lab: Lab) -> None:
     assert "$6$" not in text
 
 
+def test_a_dry_run_of_destroy_tells_all_too(lab: Lab) -> None:
+    make(lab)
+    before = lab.everything()
+    told: list[str] = []
+    site = lab.site()
+    site.host = lab.door(dry_run=True, report=told.append)
+    teardown.destroy(site, "build-1")
+    same(before, lab.everything())
+    text = "\n".join(told)
+    assert text.index("halt") < text.index("uninstall -F") < text.index("delete -F")
+
+
+def test_a_hanging_halt_is_given_up(lab: Lab) -> None:
+    """Halts have a limit of their own, wherever they come from; the next command finishes the job."""
+    make(lab)
+    lab.inside.fault("hang:zoneadm -z build-1 halt,times=2")
+    with pytest.raises(CommandError, match="no answer within 120 seconds"):
+        teardown.destroy(lab.site(), "build-1")
+    assert state(lab, "build-1") == "running"
+    teardown.destroy(lab.site(), "build-1")
+    assert state(lab, "build-1") is None
+
+
+def test_a_command_like_an_option_is_a_command(lab: Lab) -> None:
+    make(lab)
+    outcome = execute.in_zone(lab.site(), "build-1", execute.Command("-x", discard="off"))
+    assert outcome.exit_code == 127
+
+
 # -- snapshots ---------------------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,7 @@ def _run(line: lines.Line, words: list[str]) -> int:
         with signals_cancel():
             if line.has("--print-config"):
                 _print_config(runtime)
+            runtime.check_outfile()
             if line.action is not None:
                 _typer(line, runtime)
     except Cancelled as signal:

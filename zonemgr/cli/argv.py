@@ -79,6 +79,9 @@ def _take_option(line: Line, word: str, rest: list[str]) -> None:
         value = ""
     elif not equals:
         value = _value_of(option, name, rest)
+    if option.takes and not option.list and not value:
+        # An unset variable of a script, most likely: `rollback -s ""` must not mean the newest snapshot.
+        raise UsageError(f"the value of {name} is empty", hint="leave the option out if nothing is meant")
     (line.everywhere if option.everywhere else line.options).append((option, value))
 
 

@@ -53,7 +53,7 @@ def script(shell: str) -> str:
 
 def answer(words: list[str]) -> int:
     """Print the words that may stand where the last of `words` (perhaps empty) stands, one per line."""
-    *before, current = words or [""]
+    *before, current = _joined(words) or [""]
     try:
         found = _candidates(before, current)
     except ZonemgrError:
@@ -62,6 +62,18 @@ def answer(words: list[str]) -> int:
     for word in sorted({word for word in found if word.startswith(current)}):
         sys.stdout.write(f"{word}\n")
     return 0
+
+
+def _joined(words: list[str]) -> list[str]:
+    """bash hands `--zone=bu` over as three words; here the option and its value stand apart."""
+    found: list[str] = []
+    for number, word in enumerate(words):
+        if word == "=" and number and words[number - 1].startswith("--"):
+            if number == len(words) - 1:
+                found.append("")
+            continue
+        found.append(word)
+    return found
 
 
 def _candidates(before: list[str], current: str) -> list[str]:
@@ -105,7 +117,7 @@ def _words(action: Action, before: list[str]) -> list[str]:
     if action.name == "lab":
         return ["create", "run", "shell", "log", "status", "destroy"]
     if action.name == "log":
-        return _runs()
+        return ["stdout", "stderr", "host"] if before[-1:] != ["log"] else _runs()
     return _zones(None) if action.words == "zone" else _options(action)
 
 

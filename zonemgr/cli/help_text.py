@@ -9,9 +9,10 @@ from zonemgr.cli.words import ACTIONS
 USAGE = """\
 Usage: zonemgr [OPTIONS] ACTION [OPTIONS]
 
-Disposable build zones for illumos. Golden-image zones hold the tools; disposable
-zones are cloned from their snapshots in seconds, run a build, and are discarded
-or kept by its exit status. Options may stand before or behind the action.
+Disposable build zones for illumos. Golden-image zones hold the tools; from
+their snapshots disposable zones are cloned in seconds, run a build, and are
+discarded or kept by its exit status. Options may stand before or behind the
+action.
 
   zonemgr create-giz -z build-tools -p developer/gcc-14
   zonemgr exec-diz -c build-tools --mount-lofs /export/src \\

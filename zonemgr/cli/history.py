@@ -83,7 +83,7 @@ def recover(ctx: typer.Context) -> None:
 
     runtime: Runtime = ctx.obj
     done = job.recover_all(runtime.site)
-    runtime.screen.note(f"{len(done)} runs recovered" if done else "nothing to recover")
+    runtime.screen.note(f"recovered: {', '.join(done)}" if done else "nothing to recover")
     runtime.show({"recovered": done})
 
 

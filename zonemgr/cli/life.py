@@ -8,6 +8,7 @@ import typer
 
 from zonemgr.cli import options as o
 from zonemgr.cli.runtime import Runtime
+from zonemgr.errors import UsageError
 from zonemgr.workflows import life, survey
 from zonemgr.workflows.job import Site
 
@@ -27,9 +28,11 @@ def _plain(change: Callable[[Site, str], None], text: str) -> Callable[..., None
 def _patient(change: Callable[[Site, str, float], None], text: str) -> Callable[..., None]:
     """An action that waits for the zone, for a time that can be chosen."""
 
-    def run(ctx: typer.Context, zone: o.Zone = "", timeout: o.Limit = 0) -> None:
+    def run(ctx: typer.Context, zone: o.Zone = "", timeout: o.Limit = None) -> None:
         runtime: Runtime = ctx.obj
-        change(runtime.site, runtime.named(zone), timeout)
+        if timeout is not None and not 0 < timeout < 1e6:
+            raise UsageError(f"{timeout:g} is no time to wait", hint="seconds, more than 0")
+        change(runtime.site, runtime.named(zone), timeout or 0)
         _say(runtime, zone)
 
     run.__doc__ = text

@@ -53,7 +53,7 @@ def exec_diz(
     ctx: typer.Context, zone: o.NewZone = "", clone: o.Origin = "", snapshot: o.Snap = "", mount_lofs: o.Lofs = "",
     delegate_dataset: o.Datasets = "", add_vnic: o.Vnics = "", add_vnic_over: o.Over = "", copy_users: o.Users = "",
     copy_groups: o.Groups = "", elevate_users: o.Elevated = "", exec_cmd: o.Command = "", exec_user: o.ExecUser = "",
-    exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "", exec_timeout: o.Timeout = -1,  # noqa: B006
+    exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "", exec_timeout: o.Timeout = None,  # noqa: B006
 ) -> None:  # fmt: skip
     """Clone a zone, run a command in it, then discard or keep the zone by the command's exit status.
 
@@ -73,7 +73,7 @@ def exec_diz(
 
 def exec(
     ctx: typer.Context, zone: o.Zone = "", exec_cmd: o.Command = "", exec_user: o.ExecUser = "",
-    exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "", exec_timeout: o.Timeout = -1,  # noqa: B006
+    exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "", exec_timeout: o.Timeout = None,  # noqa: B006
 ) -> None:  # fmt: skip
     """Run a command in a zone that exists; it is booted for that if needed, and halted again afterwards.
 
@@ -105,7 +105,7 @@ def destroy(ctx: typer.Context, zone: o.Zone = "", snapshot: o.Snap = "") -> Non
 
 
 def _command(
-    runtime: Runtime, text: str, user: str, discard: str, env: list[str], cwd: str, timeout: float
+    runtime: Runtime, text: str, user: str, discard: str, env: list[str], cwd: str, timeout: float | None
 ) -> Command:
     from zonemgr.workflows import execute
 
@@ -120,10 +120,12 @@ def _command(
         pairs[name] = value
     return execute.Command(
         text, user or settings.user, discard or settings.discard, pairs, cwd,
-        timeout if timeout >= 0 else settings.timeout,
+        settings.timeout if timeout is None else timeout,
     )  # fmt: skip
 
 
 def _finish(runtime: Runtime, outcome: Outcome) -> None:
     runtime.exit_code = outcome.exit_code
+    if runtime.as_json and outcome.unfinished_line:
+        print()  # the result is a line of its own
     runtime.show(outcome.as_dict())

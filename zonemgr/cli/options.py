@@ -94,10 +94,11 @@ Env = Annotated[
 ]
 Cwd = Annotated[str, typer.Option("--exec-cwd", metavar="DIR", help="Where in the zone it starts.")]
 Timeout = Annotated[
-    float, typer.Option("--exec-timeout", metavar="SECONDS", help="End it after so long, exit 124; 0: never.")
+    float | None,
+    typer.Option("--exec-timeout", metavar="SECONDS", help="End it after so long, exit 124; 0: never."),
 ]
 Limit = Annotated[
-    float,
+    float | None,
     typer.Option("--timeout", metavar="SECONDS", help="How long to wait for it; default: by configuration."),
 ]
 ListFlags = Annotated[str, typer.Option("--list-flags", metavar="cvpi", hidden=True)]

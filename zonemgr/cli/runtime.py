@@ -54,7 +54,7 @@ class Runtime:
         return LocalHost(
             path=settings.path or "/usr/sbin:/usr/bin:/sbin:/bin",
             elevate=self._elevation(settings.elevate),
-            limits=Limits(ask=settings.ask_limit, change=settings.change_limit),
+            limits=Limits(ask=settings.ask_limit, change=settings.change_limit, halt=settings.halt_limit),
             dry_run=self.dry_run,
             log=self._logged,
             report=self.screen.would,
@@ -96,6 +96,18 @@ class Runtime:
             show.result(value, as_json=True)
         elif text:
             print(text, flush=True)
+
+    def check_outfile(self) -> None:
+        """Refuse an -O FILE that cannot be written before anything is done."""
+        if self.outfile and not self.dry_run:
+            try:
+                with Path(self.outfile).open("a"):
+                    pass
+            except OSError as refused:
+                raise UsageError(
+                    f"{self.outfile} cannot be written: {refused.strerror}",
+                    hint="-O FILE is for the zone's name",
+                ) from None
 
     def generated(self, zone: str) -> None:
         """Tell scripts the zone's name: `-O FILE` gets GENERATED_ZONENAME='…', as the predecessor wrote it."""

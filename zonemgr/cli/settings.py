@@ -24,6 +24,8 @@ def config(
 
         value = settings.get(runtime.config, key)
         runtime.show({"key": key, "value": value}, _text(value) or " ")
+    elif verb == "get":
+        raise UsageError("config get of which key?", hint="zonemgr config show lists them")
     else:
         raise UsageError(
             f"config {verb} {key}".rstrip() + " is not known", hint="config show, or config get KEY"

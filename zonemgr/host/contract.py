@@ -75,6 +75,7 @@ class Limits:
     ask: float = 60.0
     change: float = 600.0
     stream: float = 7 * 24 * 3600.0
+    halt: float = 120.0
 
 
 class Host(Protocol):
@@ -82,6 +83,7 @@ class Host(Protocol):
 
     dry_run: bool
     elevate: Sequence[str]  # the words before a change; none for root
+    limits: Limits
 
     def ask(
         self,

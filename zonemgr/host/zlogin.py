@@ -119,9 +119,10 @@ def wrapped(command: str, nonce: str, *, env: Mapping[str, str], cwd: str | None
     _check(command, env, cwd)
     parts = ["trap : HUP INT QUIT TERM"]
     if cwd is not None:
-        parts.append(f"cd -- {shlex.quote(cwd)} || {{ {_say(nonce, 'cwd', '125')}; exit 125; }}")
+        parts.append(f"cd -- {shlex.quote(cwd)} 2>/dev/null || {{ {_say(nonce, 'cwd', '125')}; exit 125; }}")
     pairs = [f"{name}={value}" for name, value in env.items()]
-    parts.append(shlex.join([*(["/usr/bin/env", *pairs] if pairs else []), "/bin/sh", "-c", command]))
+    text = f" {command}" if command.startswith("-") else command  # or sh takes it for options
+    parts.append(shlex.join([*(["/usr/bin/env", *pairs] if pairs else []), "/bin/sh", "-c", text]))
     return "; ".join([*parts, _report(nonce)])
 
 

@@ -119,8 +119,11 @@ def boot(host: Host, zone: ZoneName, *arguments: str, limit: float | None = None
 
 
 def halt(host: Host, zone: ZoneName, *, limit: float | None = None) -> None:
-    """ready or running → installed, killing everything in it; on an installed zone it does nothing."""
-    _change(host, zone, "halt", limit=limit)
+    """ready or running → installed, killing everything in it; on an installed zone it does nothing.
+
+    Without a limit of its own it has that of the host's halts.
+    """
+    _change(host, zone, "halt", limit=limit or host.limits.halt)
 
 
 def shutdown(host: Host, zone: ZoneName, *, limit: float | None = None) -> None:

@@ -116,7 +116,10 @@ def _shim(name: str, python: Interpreter) -> str:
 
 
 def _zonemgr_shim() -> str:
-    """zonemgr needs its dependencies: it runs with the Python (and venv) that runs now."""
+    """zonemgr needs its dependencies: it runs with the Python (and venv) that runs now.
+
+    -P: a module of the caller's working directory must not be taken for one of ours.
+    """
     start = (
         "import sys; sys.path.insert(0, '/.lab/lib'); sys.argv[0] = 'zonemgr'; "
         "from zonemgr.__main__ import main; sys.exit(main())"
@@ -125,7 +128,7 @@ def _zonemgr_shim() -> str:
     # The lab's own directory of that name would hide it.
     if usual.parts[1] in OWN and usual.is_relative_to(sys.prefix):
         usual = Path("/.lab/venv") / usual.relative_to(sys.prefix)
-    return f'#!/bin/sh\nexec {shlex.quote(str(usual))} -c {shlex.quote(start)} "$@"\n'
+    return f'#!/bin/sh\nexec {shlex.quote(str(usual))} -P -c {shlex.quote(start)} "$@"\n'
 
 
 def _put(path: Path, text: str) -> None:

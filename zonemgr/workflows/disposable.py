@@ -64,12 +64,13 @@ def prepare(site: Site, request: DisposableRequest) -> Disposable:
         lofs=request.lofs, datasets=request.datasets, vnics=request.vnics, over=request.over, users=request.users,
         groups=request.groups, elevated=request.elevated, tag=naming.tail(run),
     )  # fmt: skip
+    home, zonepath = survey.home_of(site.config, survey.DIZ, name)
     look = glimpse(site)
     privilege.require(look, "zone", "zfs", *(["network"] if furniture.links else []))
-    furniture.check_on(look)
+    homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
+    furniture.check_on(look, homes=[*homes, home])
     furniture = furniture.seen_on(look)
     setup.accounts_there(look, furniture.users, furniture.groups, furniture.elevated)
-    home, zonepath = survey.home_of(site.config, survey.DIZ, name)
     if survey.find(look, origin) is None:
         _make_origin(site, look, origin, request, name)
         if site.host.dry_run:  # there is no image yet to say more about

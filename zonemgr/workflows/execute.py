@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -11,8 +12,9 @@ from typing import Any, ClassVar
 
 from zonemgr import records
 from zonemgr.config import DISCARDS
-from zonemgr.errors import CommandTimeout, UsageError, ZonemgrError
+from zonemgr.errors import CommandNotFound, CommandTimeout, UsageError, ZonemgrError
 from zonemgr.host import zlogin, zoneadm
+from zonemgr.host.contract import unfit
 from zonemgr.host.door import Host
 from zonemgr.model import UserName, ZoneName, ZoneState
 from zonemgr.workflows import (
@@ -31,6 +33,7 @@ from zonemgr.workflows.job import Job, Site, glimpse, job
 from zonemgr.workflows.steps import Step, interrupts_held
 
 TIMED_OUT, ENVIRONMENT = 124, 125
+LONGEST = 60_000  # bytes; quoted, and with all around it, it must still fit into one argument
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,24 @@ class Command:
             UserName(self.user)
         if self.discard not in DISCARDS:
             raise UsageError(f"{self.discard!r} is no way to discard", hint=", ".join(DISCARDS))
-        for name, value in self.env.items():
+        for name in self.env:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
                 raise UsageError(f"{name!r} is not a variable name", hint="--exec-env NAME=VALUE")
-            if "\x00" in value:
-                raise UsageError(f"the value of {name} has a NUL byte")
-        if "\x00" in self.text:
-            raise UsageError("the command has a NUL byte")
+        if not self.text.strip():
+            raise UsageError(
+                "there is no command to run", hint="--exec-cmd 'make check', or put it behind --"
+            )
+        if len(self.text.encode(errors="replace")) > LONGEST:
+            raise UsageError(
+                f"the command is longer than {LONGEST} bytes",
+                hint="put it into a script in a lofs-mounted directory",
+            )
+        for what, text in (("command", self.text), ("directory", self.cwd), *self.env.items()):
+            fault = unfit(text)
+            if fault:
+                raise UsageError(f"the {what} has {fault}", hint="give it as UTF-8 text")
+        if not math.isfinite(self.timeout) or self.timeout < 0:
+            raise UsageError(f"{self.timeout:g} is no time limit", hint="seconds, or 0 for none")
         if self.cwd and not self.cwd.startswith("/"):
             raise UsageError(f"{self.cwd!r} is not an absolute path", hint="--exec-cwd /path/in/the/zone")
 
@@ -79,6 +93,7 @@ class Outcome:
     kept: bool
     run: str
     message: str = ""
+    unfinished_line: bool = False  # the last line of its stdout has no newline
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -246,6 +261,8 @@ def _run(work: Job, zone: str, command: Command) -> Outcome:
         parts.stop(work.site.host, zone)
         words = f"the command was ended after its limit of {command.timeout:g} seconds, and the zone halted"
         return _trouble(work, zone, "timeout", TIMED_OUT, words)
+    except (UsageError, CommandNotFound):
+        raise  # nothing was started in the zone
     except BaseException:
         with interrupts_held():
             parts.stop(work.site.host, zone)
@@ -255,7 +272,10 @@ def _run(work: Job, zone: str, command: Command) -> Outcome:
             work, zone, "environment", ENVIRONMENT, f"nothing is known of the command: {ended.trouble}"
         )
     words = f"it was killed by signal {ended.signal}" if ended.signal else ""
-    return Outcome(zone, "ok" if ended.status == 0 else "failed", ended.status, True, work.run, words)
+    unfinished = work.ends.get("stdout", b"\n") not in (b"", b"\n")
+    return Outcome(
+        zone, "ok" if ended.status == 0 else "failed", ended.status, True, work.run, words, unfinished
+    )
 
 
 def _trouble(work: Job, zone: str, verdict: str, code: int, words: str) -> Outcome:
@@ -272,6 +292,7 @@ def _tee(number: int, work: Job, name: str) -> Callable[[bytes], None]:
         nonlocal reader_gone
         if work.record is not None:
             getattr(work.record, name)(data)
+        work.ends[name] = data[-1:] or work.ends.get(name, b"")
         if reader_gone:
             return
         try:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zonemgr.errors import NotThere, UsageError, ZonemgrError
-from zonemgr.host import dladm, system
+from zonemgr.host import dladm, system, zfs
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, UserName
 from zonemgr.workflows import survey
 
+SYSTEM = ("/bin", "/dev", "/devices", "/etc", "/lib", "/proc", "/sbin", "/system", "/usr", "/var")
+KERNEL = ("/dev/", "/devices/", "/proc/", "/system/", "/etc/svc/", "/lib/svc/", "/var/svc/")
 LINE_BREAKERS = re.compile(r'["\x00-\x1f\x7f]')
 
 
@@ -29,6 +31,10 @@ class Lofs:
         inside, outside = tidy_path(inside, text), tidy_path(outside or inside, text)
         if inside == "/":
             raise UsageError(f"{text!r} would hide the zone's own root", hint="mount below it: /work|/")
+        if inside in SYSTEM or inside.startswith(KERNEL):
+            raise UsageError(
+                f"{text!r} would hide the zone's own {inside}", hint="mount elsewhere: /work|/usr"
+            )
         return cls(inside, outside)
 
 
@@ -54,6 +60,10 @@ class AutoVnic:
             raise UsageError(f"{vlan!r} in {text!r} is not a VLAN id", hint="a number from 1 to 4094")
         if mac and not re.fullmatch(r"[0-9A-Fa-f]{1,2}(:[0-9A-Fa-f]{1,2}){5}", mac):
             raise UsageError(f"{mac!r} in {text!r} is not a MAC address", hint="six octets: 2:8:20:1:2:3")
+        if mac and int(mac.partition(":")[0], 16) & 1:
+            raise UsageError(
+                f"{mac!r} in {text!r} is a multicast address", hint="the first octet must be even"
+            )
         return cls(name, over, vlan, mac)
 
     @classmethod
@@ -100,12 +110,15 @@ class Furniture:
             self, lasting=tuple(link for link in self.vnics if link in dladm.persistent_links(host))
         )
 
-    def check_on(self, host: Host) -> None:
-        """Raise NotThere for the first thing the host does not have."""
+    def check_on(self, host: Host, *, homes: Sequence[str]) -> None:
+        """Raise for the first thing the host does not have, or should not give away.
+
+        `homes`: datasets that hold zones, and the home of the new one.
+        """
         _check_lofs(host, self.lofs)
         _check_links(host, self)
         for dataset in self.datasets:
-            _check_dataset(host, dataset)
+            _check_dataset(host, dataset, homes)
 
 
 def parse(
@@ -120,6 +133,12 @@ def parse(
     _no_twins("the zone directory", [mount.inside for mount in mounts])
     names = tuple(str(LinkName(word)) for word in vnics.split())
     _no_twins("the VNIC", list(names))
+    _no_twins("the dataset", datasets.split())
+    for word in users.split():
+        if word == "root":
+            raise UsageError(
+                "root is in every zone already", hint="copy other users, and elevate them if need be"
+            )
     made = tuple(AutoVnic.parse(word, f"zm{tag}_{n}") for n, word in enumerate(over.split()))
     return Furniture(
         mounts,
@@ -176,6 +195,11 @@ def _check_links(host: Host, furniture: Furniture) -> None:
     for vnic in furniture.vnics:
         if vnic not in links:
             raise NotThere(f"the host has no link {vnic}", hint=f"its links: {names}; see: dladm show-link")
+        if links[vnic].kind != "vnic":
+            raise ZonemgrError(
+                f"{vnic} is not a VNIC but of class {links[vnic].kind}, and the host would lose it",
+                hint=f"make a VNIC over it: --add-vnic-over {vnic}",
+            )
     for made in furniture.auto_vnics:
         if made.over not in links:
             raise NotThere(
@@ -193,15 +217,31 @@ def _check_links(host: Host, furniture: Furniture) -> None:
             )
 
 
-def _check_dataset(host: Host, dataset: str) -> None:
+def _check_dataset(host: Host, dataset: str, homes: Sequence[str]) -> None:
     rows = {row.name: row for row in survey.filesystems(host)}
+    _check_not_vital(dataset, rows, homes)
     if dataset in rows:
-        user = rows[dataset]
-        if user.mounted and user.mountpoint == "/":
-            raise ZonemgrError(
-                f"{dataset} is the host's own root", hint="delegate a dataset made for the purpose"
-            )
         return
+    if zfs.exists(host, Dataset(dataset)):
+        raise ZonemgrError(
+            f"{dataset} is a volume, not a file system", hint="delegate the dataset above it, or another"
+        )
     parent = dataset.rpartition("/")[0]
     if parent not in rows:
         raise NotThere(f"there is no dataset {parent or dataset} to make {dataset} in", hint="see: zfs list")
+
+
+def _check_not_vital(dataset: str, rows: Mapping[str, survey.FileSystem], homes: Sequence[str]) -> None:
+    """A zone may do as it likes with what is delegated to it: not with the host's root, nor with zones."""
+    if "/" not in dataset:
+        raise ZonemgrError(f"{dataset} is a whole pool", hint="delegate a dataset made for the purpose")
+    vital = [row.name for row in rows.values() if row.mountpoint == "/"]
+    zones = [row.name for row in rows.values() if row.marks.get("kind")]
+    for name in (*vital, *zones, *homes):
+        inside = name in (*vital, *zones, homes[-1]) and f"{dataset}/".startswith(f"{name}/")
+        if inside or f"{name}/".startswith(f"{dataset}/"):
+            what = "the host's own root" if name in vital else f"{name}, where zones live"
+            raise ZonemgrError(
+                f"{dataset} cannot be delegated because of {what}",
+                hint="delegate a dataset made for the purpose",
+            )

@@ -69,6 +69,7 @@ class Job:
     ledger: Journal | NoJournal
     record: records.Run | None = None
     begun: list[Step] = field(default_factory=list)
+    ends: dict[str, bytes] = field(default_factory=dict)  # last byte of a command's stdout and stderr
 
     def do(self, *steps: Step, look: Host | None = None) -> None:
         """Check all of these, then do and prove one after the other; `look` as in run_steps."""

@@ -130,7 +130,10 @@ def login(site: Site, name: str, user: str = "") -> int:
     """An interactive session; its exit status is zlogin's, which is 0 after any session (facts sheet 6.4)."""
     look = glimpse(site)
     privilege.require(look, "zone")
-    zone = survey.managed(look, ZoneName(name)).name
+    found = survey.managed(look, ZoneName(name))
+    zone = found.name
+    if found.row.state not in (ZoneState.RUNNING, ZoneState.MOUNTED):
+        raise ZonemgrError(f"zone {zone} is {found.row.state}, not running", hint=f"zonemgr start {zone}")
     if user == "-S":
         return site.host.interact("zlogin", "-S", zone)
     return zlogin.login(site.host, ZoneName(zone), user=UserName(user) if user else None)

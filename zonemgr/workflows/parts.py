@@ -40,6 +40,8 @@ def stop(host: Host, zone: str) -> ZoneState | None:
         zoneadm.halt(host, ZoneName(zone))
     else:
         return row.state
+    if host.dry_run:
+        return ZoneState.INSTALLED
     row = survey.find(host, zone)
     if row is not None and row.state.active:
         raise ZonemgrError(

@@ -111,8 +111,13 @@ def snapshot(site: Site, name: str, snap: str = "") -> str:
     wanted = str(SnapshotName(snap or naming.stamp()))
     with _open(site, name) as (work, zone):
         running = zone.row.state is ZoneState.RUNNING
+        if zone.row.state not in (ZoneState.RUNNING, ZoneState.INSTALLED):
+            raise ZonemgrError(
+                f"zone {zone.name} is {zone.row.state}; a snapshot needs it installed or running",
+                hint=f"zonemgr halt {zone.name}",
+            )
         _refuse_taken(glimpse(site), zone, wanted)
-        if running or zone.row.state.active:
+        if running:
             work.do(StopForNow(zone.name, site.config.host.shutdown_limit))
         taking = building.TakeSnapshot(
             zone.name, zone.dataset, wanted, work.run, hold=zone.kind == survey.GIZ

@@ -145,6 +145,7 @@ class Remembering:
         self._answers: dict[tuple[Any, ...], Any] = {}
         self.dry_run = host.dry_run
         self.elevate = host.elevate
+        self.limits = host.limits
 
     def ask(self, *argv: str, **how: Any) -> Any:
         key = (argv, tuple(sorted((name, repr(value)) for name, value in how.items())))
