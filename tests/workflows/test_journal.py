@@ -34,7 +34,7 @@ def test_a_step_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_live_run_is_left_alone(tmp_path: Path) -> None:
     written = begun(tmp_path, STEP)
-    assert unfinished(tmp_path) == []
+    assert list(unfinished(tmp_path)) == []
     written.leave()
     (found,) = unfinished(tmp_path)
     found.leave()
@@ -42,8 +42,8 @@ def test_a_live_run_is_left_alone(tmp_path: Path) -> None:
 
 def test_only_journals_of_the_zone_asked_for(tmp_path: Path) -> None:
     begun(tmp_path, STEP, zones=["other"]).leave()
-    assert unfinished(tmp_path, "build-1") == []
-    assert [found.leave() for found in unfinished(tmp_path, "other")] == [None]
+    assert list(unfinished(tmp_path, zone="build-1")) == []
+    assert [found.leave() for found in unfinished(tmp_path, zone="other")] == [None]
 
 
 def test_what_was_undone_or_is_to_be_kept_is_not_undone_again(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_what_was_undone_or_is_to_be_kept_is_not_undone_again(tmp_path: Path) ->
     (again,) = unfinished(tmp_path)
     assert again.steps == []
     again.end()
-    assert unfinished(tmp_path) == []
+    assert list(unfinished(tmp_path)) == []
 
 
 def test_a_torn_last_line_is_a_step_that_never_began(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_step_of_another_version_is_named_not_skipped(tmp_path: Path) -> None:
     path = tmp_path / RUN / journal.NAME
     path.write_text(path.read_text() + json.dumps({"begin": "FromTheFuture", "fields": {}}) + "\n")
     with pytest.raises(ZonemgrError, match="FromTheFuture"):
-        unfinished(tmp_path)
+        list(unfinished(tmp_path))
 
 
 def test_recover_undoes_what_a_dead_run_made(lab: Lab) -> None:

@@ -65,6 +65,14 @@ def _run(line: lines.Line, words: list[str]) -> int:
         return _complain(error, as_json=runtime.as_json, code=code)
     except BrokenPipeError:
         return _silent_pipe()
+    except Exception as surprise:
+        if runtime.level >= 5:
+            raise
+        code = 125 if runtime.action in ("exec", "exec-diz") else 1
+        text = f"this should not happen: {type(surprise).__name__}: {surprise}"
+        return _complain(
+            ZonemgrError(text, hint="again with -d 5 shows where"), as_json=runtime.as_json, code=code
+        )
     return runtime.exit_code
 
 

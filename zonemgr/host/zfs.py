@@ -85,6 +85,25 @@ def _get(host: Host, target: Target, names: Sequence[str], sources: Sequence[str
     return {row[0]: row[1] for row in rows if len(row) == 3 and not (row[1] == "-" and row[2] == "-")}
 
 
+def marked_below(host: Host, top: Dataset) -> set[str]:
+    """Names of the file systems and snapshots at and below `top` that bear a mark of their own."""
+    words = (
+        "zfs",
+        "get",
+        "-H",
+        "-r",
+        "-s",
+        "local",
+        "-t",
+        "filesystem,snapshot",
+        "-o",
+        "name",
+        MADE_BY,
+        str(top),
+    )
+    return set(_told(lambda: host.ask(*words)).stdout.split("\n")) - {""}
+
+
 def holds(host: Host, *snapshots: Snapshot) -> dict[str, set[str]]:
     """The hold tags of these snapshots by their full name; one without holds is absent."""
     if not snapshots:

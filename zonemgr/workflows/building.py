@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
 from zonemgr.host import dladm, pkg, smf, system, zfs, zlogin, zoneadm, zonecfg
@@ -41,7 +42,12 @@ class MakeFilesystem(Step):
 
     def do(self, host: Host) -> None:
         properties = dict(pair.split("=", 1) for pair in self.properties)
-        zfs.create(host, Dataset(self.dataset), made_by=RunId(self.run), properties=properties)
+        try:
+            zfs.create(host, Dataset(self.dataset), made_by=RunId(self.run), properties=properties)
+        except CommandError as failed:
+            # Two first jobs at once both want the home of all zones; it is the other's then, mark and all.
+            if not (self.shared and "dataset already exists" in failed.stderr):
+                raise
 
     def undo(self, host: Host) -> None:
         dataset = Dataset(self.dataset)
@@ -84,6 +90,8 @@ class HoldSnapshot(Step):
 @dataclass(frozen=True)
 class MakeVnic(Step):
     """A temporary VNIC: gone after a host reboot, made again at boot from the zone's autovnic attr."""
+
+    alone: ClassVar[bool] = True  # one that stays busy does not keep the zone from going
 
     name: str
     over: str
@@ -220,6 +228,7 @@ class BootZone(Step):
     """Boot, and wait for a milestone as the zone itself reports it."""
 
     zone: str
+    run: str
     milestone: str
     limit: float
     single_user: bool = False
@@ -236,7 +245,8 @@ class BootZone(Step):
         smf.wait_for(host, ZoneName(self.zone), self.milestone, limit=self.limit)
 
     def undo(self, host: Host) -> None:
-        parts.stop(host, self.zone)
+        if parts.bears_mark(host, self.zone, self.run):
+            parts.stop(host, self.zone)
 
 
 @dataclass(frozen=True)
@@ -377,10 +387,10 @@ class PublishImage(Step):
         home = Dataset(self.home)
         if not zfs.exists(host, home):
             return
-        if self.before:
-            zfs.set_properties(host, home, {"zonemgr:current": self.before})
-        else:
+        if not self.before:
             zfs.inherit(host, home, "zonemgr:current")
+        elif self.before in {str(row.snapshot.name) for row in survey.snapshots(host, home)}:
+            zfs.set_properties(host, home, {"zonemgr:current": self.before})
 
 
 def name_is_free(host: Host, zone: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from zonemgr import locks, records
 from zonemgr.errors import UsageError
+from zonemgr.host import zfs
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, SnapshotName, ZoneName
 from zonemgr.workflows import building, common, furnish, golden, naming, privilege, setup, survey
@@ -132,7 +133,7 @@ def plan_setup(site: Site, zone: Disposable) -> list[Step]:
     """From an installed zone to one that is ready for work."""
     limits, things = site.config.host, zone.furniture
     return [
-        building.BootZone(zone.zone, building.SINGLE_USER, limits.single_user_limit, single_user=True),
+        building.BootZone(zone.zone, zone.run, building.SINGLE_USER, limits.single_user_limit, single_user=True),
         building.RunScript(
             zone.zone, things.temporary_links, things.lasting_links, things.users, things.groups, things.elevated,
             tuple(mount.inside for mount in things.lofs), limits.change_limit,
@@ -158,7 +159,11 @@ def _check_neighbours(look: Host, site: Site, image: survey.Managed, zone: Dispo
 def _hold(look: Host, snapshot: str) -> Sequence[Step]:
     root, _, name = snapshot.rpartition("@")
     row = next((row for row in survey.snapshots_of(look, root) if row.snapshot.name == name), None)
-    return [] if row is None or row.userrefs else [building.HoldSnapshot(snapshot)]
+    if row is None:
+        return []
+    # Somebody else's hold is no use: it goes when they like.
+    held = row.userrefs and zfs.HOLD_TAG in zfs.holds(look, row.snapshot).get(snapshot, set())
+    return [] if held else [building.HoldSnapshot(snapshot)]
 
 
 def _vnics(things: furnish.Furniture) -> list[Step]:

@@ -148,15 +148,17 @@ def in_zone(site: Site, name: str, command: Command) -> Outcome:
     with job(site, [zone_name], records.new_run_id()) as work:
         zone = survey.managed(glimpse(site), zone_name)
         _refuse_serving_image(zone, command)
-        before = Before(str(zone_name), str(zone.row.state))
+        before = Before(str(zone_name), str(zone.row.state), zone.run)
         work.do(before)
         snap = _snapshot_before(work, zone, command)
         life.bring_up(site, zone_name)
+        work.do(Running(str(zone_name), zone.run))
         outcome = _run(work, zone.name, command)
         _write_down(work, outcome)
         if snap:
             _after(work, zone, snap, roll_back=command.discards(outcome.verdict))
-        before.undo(site.host)
+        if snap or before.state != ZoneState.RUNNING.value:
+            before.undo(site.host)
         work.begun.clear()
     return outcome
 
@@ -178,6 +180,7 @@ class Before(Step):
 
     zone: str
     state: str
+    made_by: str
 
     def __str__(self) -> str:
         return f"note that {self.zone} is {self.state}"
@@ -187,12 +190,32 @@ class Before(Step):
 
     def undo(self, host: Host) -> None:
         row = survey.find(host, self.zone)
-        if row is None or str(row.state) == self.state:
+        if row is None or str(row.state) == self.state or not parts.bears_mark(host, self.zone, self.made_by):
             return
         if self.state == ZoneState.RUNNING.value:
-            zoneadm.boot(host, ZoneName(self.zone))
+            parts.boot_again(host, self.zone, self.made_by)
         elif row.state.active:
             zoneadm.halt(host, ZoneName(self.zone))
+
+
+@dataclass(frozen=True)
+class Running(Step):
+    """Nothing to do, only to undo: a command that nobody waits for any more goes on inside until the zone is halted."""
+
+    silent: ClassVar[bool] = True
+
+    zone: str
+    made_by: str
+
+    def __str__(self) -> str:
+        return f"run in {self.zone}"
+
+    def do(self, host: Host) -> None:
+        """What is run is no step: it has no undo but this."""
+
+    def undo(self, host: Host) -> None:
+        if parts.bears_mark(host, self.zone, self.made_by):
+            parts.stop(host, self.zone)
 
 
 @dataclass(frozen=True)
@@ -204,6 +227,7 @@ class RestoreRoot(Step):
     zone: str
     home: str
     name: str
+    made_by: str
 
     def __str__(self) -> str:
         return f"be ready to return to {self.zone}@{self.name}"
@@ -213,8 +237,10 @@ class RestoreRoot(Step):
 
     def undo(self, host: Host) -> None:
         if any(str(row.snapshot.name) == self.name for row in _snapshots(host, self.home)):
-            snaps.StopForNow(self.zone, 60).do(host)
-            snaps.RollBack(self.zone, self.home, self.name).do(host)
+            parts.stop(host, self.zone)
+            back = snaps.RollBack(self.zone, self.home, self.name, self.made_by)
+            back.check(host)
+            back.do(host)
 
 
 def _snapshots(host: Host, home: str) -> list[Any]:
@@ -231,17 +257,20 @@ def _snapshot_before(work: Job, zone: survey.Managed, command: Command) -> str:
         return ""
     name = naming.before("exec")
     if zone.row.state.active:
-        work.do(snaps.StopForNow(zone.name, work.site.config.host.shutdown_limit))
+        work.do(snaps.StopForNow(zone.name, work.site.config.host.shutdown_limit, zone.run))
     work.do(building.TakeSnapshot(zone.name, zone.dataset, name, work.run, hold=False))
     if command.discards("cancelled"):
-        work.do(RestoreRoot(zone.name, zone.dataset, name))
+        work.do(RestoreRoot(zone.name, zone.dataset, name, zone.run))
     return name
 
 
 def _after(work: Job, zone: survey.Managed, snap: str, *, roll_back: bool) -> None:
+    armed = [step for step in work.begun if isinstance(step, RestoreRoot)]
     if roll_back:
-        work.do(snaps.StopForNow(zone.name, work.site.config.host.shutdown_limit))
-        work.do(snaps.RollBack(zone.name, zone.dataset, snap))
+        work.do(snaps.StopForNow(zone.name, work.site.config.host.shutdown_limit, zone.run))
+        work.do(snaps.RollBack(zone.name, zone.dataset, snap, zone.run))
+    # What the command did is settled now; nothing that goes wrong while tidying may take it back.
+    work.keep_only(armed)
     work.do(snaps.DropSnapshot(zone.name, zone.dataset, snap))
 
 

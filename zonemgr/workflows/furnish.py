@@ -221,6 +221,12 @@ def _check_dataset(host: Host, dataset: str, homes: Sequence[str]) -> None:
     rows = {row.name: row for row in survey.filesystems(host)}
     _check_not_vital(dataset, rows, homes)
     if dataset in rows:
+        maker = survey.mark(host, Dataset(dataset))
+        if maker:
+            raise ZonemgrError(
+                f"{dataset} was made for another zone, by run {maker}, and goes with that",
+                hint="delegate another one",
+            )
         return
     if zfs.exists(host, Dataset(dataset)):
         raise ZonemgrError(

@@ -51,7 +51,8 @@ def create(site: Site, request: GoldenRequest, *, unless_there: bool = False) ->
     made = Golden(name, naming.initial("postinstalled", name), run)
     if not unless_there:
         building.name_is_free(look, name)
-    with job(site, [name], run, wait=site.config.state.image_wait if unless_there else None) as work:
+    patience = site.config.state.image_wait if unless_there else None
+    with job(site, [name], run, images=[name], wait=patience) as work:
         look = glimpse(site)
         if unless_there and exists(look, site, name):
             return made
@@ -83,7 +84,7 @@ def plan(
                                                         brand=brand, template=template)),
         building.InstallZone(name, home, run, tuple(seed), limits.install_limit),
         snapshot("installed"),
-        building.BootZone(name, building.SINGLE_USER, limits.boot_limit, single_user=True),
+        building.BootZone(name, run, building.SINGLE_USER, limits.boot_limit, single_user=True),
         building.HaltZone(name),
         snapshot("manifest_import_booted"),
         *later,
@@ -161,11 +162,10 @@ def exists(host: Host, site: Site, name: str) -> bool:
 
 def served_snapshot(host: Host, image: survey.Managed, wanted: str = "") -> str:
     """Full name of the snapshot to clone from: the one asked for, else the current one of this image."""
-    name = wanted or image.marks.get("current", "")
-    if not name:
+    if not image.marks.get("current"):
         raise ZonemgrError(
             f"golden image {image.name} has no current snapshot: it is half-made or being upgraded",
             hint="look for the run that makes it: zonemgr runs; after a crash: zonemgr recover",
         )
     root = survey.root_of(host, image.dataset, image.name)
-    return str(Dataset(root.name).at(name))
+    return str(Dataset(root.name).at(wanted or image.marks["current"]))

@@ -69,6 +69,7 @@ class Job:
     ledger: Journal | NoJournal
     record: records.Run | None = None
     begun: list[Step] = field(default_factory=list)
+    unsettled: bool = False  # something is left for `recover`, although the run itself ended well
     ends: dict[str, bytes] = field(default_factory=dict)  # last byte of a command's stdout and stderr
 
     def do(self, *steps: Step, look: Host | None = None) -> None:
@@ -79,7 +80,12 @@ class Job:
         """These (default: all so far) are to stay, whatever happens from here on."""
         kept = list(steps) or list(self.begun)
         self.ledger.keep(*kept)
-        self.begun = [step for step in self.begun if step not in kept]
+        self.begun = [step for step in self.begun if not any(step is one for one in kept)]
+
+    def keep_only(self, steps: Sequence[Step]) -> None:
+        """As keep, but with none given nothing is kept."""
+        if steps:
+            self.keep(*steps)
 
 
 def glimpse(site: Site) -> Host:
@@ -89,12 +95,18 @@ def glimpse(site: Site) -> Host:
 
 @contextlib.contextmanager
 def job(
-    site: Site, zones: Sequence[str], run: RunId, *, images: Sequence[str] = (), wait: float | None = None
+    site: Site,
+    zones: Sequence[str],
+    run: RunId,
+    *,
+    images: Sequence[str] = (),
+    wait: float | None = None,
+    supersede: bool = False,
 ) -> Iterator[Job]:
     """Take the zones' locks, clear up what dead runs left on them, then keep journal and record of this run.
 
     `images` are golden images that must not be cloned meanwhile. `wait`: seconds to wait for a zone that another run
-    has; default: as configured.
+    has; default: as configured. `supersede`: what cannot be cleared up does not matter, the zone is going anyway.
     """
     if site.host.dry_run:
         yield Job(site, run, site.report, NoJournal())
@@ -102,10 +114,10 @@ def job(
     with contextlib.ExitStack() as stack:
         names = sorted(set(zones))
         stack.enter_context(locks.zone_lock(site.config, names, run, wait=wait, waiting=site.report.note))
-        if images:
+        if images:  # before anything is recovered: that may take an image down
             stack.enter_context(locks.image_lock(site.config, images, run, waiting=site.report.note))
         for zone in names:
-            recover_zone(site, zone)
+            recover_zone(site, zone, supersede=supersede)
         record = stack.enter_context(records.Run(site.config, run, site.argv, names))
         stack.enter_context(_listening(site, record))
         work = Job(site, run, Recorded(site.report, record), Journal(record.directory, run, names), record)
@@ -114,7 +126,10 @@ def job(
         except BaseException as failure:
             _undo_all(work, failure)
             raise
-        work.ledger.end()
+        if work.unsettled:
+            work.ledger.leave()
+        else:
+            work.ledger.end()
 
 
 @contextlib.contextmanager
@@ -140,18 +155,43 @@ def _undo_all(work: Job, failure: BaseException) -> None:
         work.ledger.end()
 
 
-def recover_zone(site: Site, zone: str) -> list[str]:
-    """Undo what dead runs began on a zone whose lock is held; returns their run ids, newest first."""
-    return [_recover(site, found) for found in journal.unfinished(records.runs_directory(site.config), zone)]
+def recover_zone(site: Site, zone: str, *, supersede: bool = False) -> None:
+    """Undo what dead runs began on a zone whose lock is held."""
+    for found in journal.unfinished(records.runs_directory(site.config), zone=zone):
+        try:
+            _recover(site, found)
+        except ZonemgrError as left:
+            if not supersede:
+                raise
+            site.report.warn(str(left))
+            found.drop()
 
 
 def recover_all(site: Site) -> list[str]:
-    """Undo what all dead runs began, each under the locks of its zones; returns their run ids, newest first."""
+    """Undo what all dead runs began, each under the locks of its zones; returns their run ids, newest first.
+
+    One that cannot be undone does not keep the others from it; the first such failure is raised at the end.
+    """
     recovered: list[str] = []
+    trouble: list[ZonemgrError] = []
     runs = records.runs_directory(site.config)
     for run, zones in journal.dead(runs):
-        with locks.zone_lock(site.config, zones, records.new_run_id(), waiting=site.report.note):
-            recovered += [_recover(site, found) for found in journal.unfinished(runs) if found.run == run]
+        if site.host.dry_run:
+            site.report.note(f"run {run} on {' '.join(zones)} was cut short; it would be undone")
+            continue
+        try:
+            mine = records.new_run_id()
+            with (
+                locks.zone_lock(site.config, zones, mine, waiting=site.report.note),
+                locks.image_lock(site.config, zones, mine, waiting=site.report.note),
+            ):
+                recovered += [_recover(site, found) for found in journal.unfinished(runs, run=run)]
+        except ZonemgrError as failure:
+            trouble.append(failure)
+    if trouble:
+        for other in trouble[1:]:
+            trouble[0].add_note(str(other))
+        raise trouble[0]
     return recovered
 
 

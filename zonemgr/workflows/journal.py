@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +46,8 @@ class Journal:
 
     def keep(self, *steps: Step) -> None:
         """From here on these steps' work is to stay, whatever happens."""
-        for step in steps:
-            self._line({"keep": self._number(step)})
+        if steps:  # in one line: half of a zone is not to be kept
+            self._line({"keep": [self._number(step) for step in steps]})
 
     def end(self) -> None:
         """The run ended well, or everything was undone: the record remains, the journal goes."""
@@ -112,6 +114,10 @@ class Unfinished:
     def leave(self) -> None:
         os.close(self._file)
 
+    def drop(self) -> None:
+        """It has become pointless: the zone it is about is being removed altogether."""
+        (self.directory / NAME).unlink(missing_ok=True)
+
 
 def lock(file: int) -> bool:
     """Take the advisory lock that the kernel drops with the process; False when a live run has it."""
@@ -124,28 +130,49 @@ def lock(file: int) -> bool:
     return True
 
 
-def unfinished(runs: Path, zone: str | None = None) -> list[Unfinished]:
-    """Journals of dead runs, newest first; with `zone` only those that name it. Live runs are left alone."""
-    found: list[Unfinished] = []
-    for path in sorted(runs.glob(f"*/{NAME}"), reverse=True):
+def unfinished(runs: Path, *, zone: str | None = None, run: str | None = None) -> Iterator[Unfinished]:
+    """Journals of dead runs, newest first; only those that name the zone, or of one run. Live runs are left alone.
+
+    Each is locked while the caller has it, and no other is; one that names steps of another version raises when it is
+    reached, and not before.
+    """
+    for path in sorted(runs.glob(f"{run or '*'}/{NAME}"), reverse=True):
+        if zone is not None and zone not in _head(path).get("zones", []):
+            continue
         try:
             file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         except FileNotFoundError:
             continue  # it ended between the two looks
-        journal = _read(path, file) if lock(file) and path.exists() else None
-        if journal is None or (zone is not None and zone not in journal.zones):
+        if not lock(file) or not path.exists():
             os.close(file)
             continue
-        found.append(journal)
-    return found
+        try:
+            journal = _read(path, file)
+        except BaseException:
+            os.close(file)
+            raise
+        yield journal
+
+
+def _head(path: Path) -> dict[str, Any]:
+    try:
+        with path.open() as file:
+            head: dict[str, Any] = json.loads(file.readline())
+            return head
+    except (OSError, ValueError):
+        return {}
 
 
 def dead(runs: Path) -> list[tuple[str, list[str]]]:
     """Run ids and zones of all dead runs with a journal, newest first, without keeping their locks."""
-    found = unfinished(runs)
-    for journal in found:
-        journal.leave()
-    return [(journal.run, journal.zones) for journal in found]
+    found = []
+    for path in sorted(runs.glob(f"*/{NAME}"), reverse=True):
+        with contextlib.suppress(FileNotFoundError):
+            file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            if lock(file):
+                found.append((path.parent.name, list(_head(path).get("zones", []))))
+            os.close(file)
+    return found
 
 
 def _read(path: Path, file: int) -> Unfinished:
@@ -157,7 +184,8 @@ def _read(path: Path, file: int) -> Unfinished:
             break  # a torn last line: the step it names never began
     head: dict[str, Any] = entries[0] if entries else {"run": path.parent.name, "zones": []}
     steps = [_revive(entry) for entry in entries if "begin" in entry]
-    settled = {entry[word] for entry in entries for word in ("undone", "keep") if word in entry}
+    settled = {entry["undone"] for entry in entries if "undone" in entry}
+    settled.update(number for entry in entries for number in entry.get("keep", []))
     open_ones = [number for number in range(len(steps)) if number not in settled]
     return Unfinished(
         head["run"], head["zones"], path.parent, [steps[number] for number in open_ones], open_ones, file

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from zonemgr import locks, records
 from zonemgr.errors import CommandError, ZonemgrError
-from zonemgr.host import dladm, smf, zlogin, zoneadm, zonecfg
+from zonemgr.host import smf, zlogin, zoneadm
 from zonemgr.host.door import Host
-from zonemgr.model import LinkName, UserName, ZoneName, ZoneState
-from zonemgr.workflows import building, furnish, job, parts, privilege, survey
+from zonemgr.model import UserName, ZoneName, ZoneState
+from zonemgr.workflows import building, job, parts, privilege, survey
 from zonemgr.workflows.job import Site, glimpse
 
 
@@ -79,10 +79,13 @@ def poweroff(site: Site, name: str) -> None:
     with _zone(site, name) as zone:
         if survey.zone(site.host, zone).state is not ZoneState.RUNNING:
             raise ZonemgrError(f"zone {zone} is not running", hint=f"see: zonemgr get-state {zone}")
-        zlogin.run_script(
-            site.host, zone, "/sbin/init 5 || /usr/sbin/poweroff\n", limit=site.config.host.halt_limit
-        )
-        until_installed(site, zone, site.config.host.halt_limit)
+        limit = site.config.host.halt_limit
+        try:
+            zlogin.run_script(site.host, zone, "/usr/sbin/poweroff || /sbin/init 5\n", limit=limit)
+            until_installed(site, zone, limit)
+        except ZonemgrError as refused:
+            site.report.warn(f"{zone} did not power off ({refused}); it is halted")
+            zoneadm.halt(site.host, zone)
 
 
 def until_installed(site: Site, zone: ZoneName, limit: float) -> None:
@@ -176,20 +179,8 @@ class _zone:  # noqa: N801 - reads as a verb where it is used: with _zone(site, 
 
 def _missing_vnics(site: Site, zone: ZoneName) -> None:
     """Make a zone's own VNICs again if the host was rebooted since: they are temporary."""
-    recorded = zonecfg.export(site.host, zone).attribute(parts.VNIC_ATTR)
-    if not recorded:
-        return
-    there = {link.name for link in dladm.links(site.host)}
-    for vnic in furnish.recall_vnics(recorded):
-        if vnic.name not in there:
-            site.report.note(f"VNIC {vnic.name} is made again")
-            dladm.create_vnic(
-                site.host,
-                LinkName(vnic.name),
-                over=vnic.over,
-                vlan=int(vnic.vlan) if vnic.vlan else None,
-                mac=vnic.mac or None,
-            )
+    for name in parts.remake_vnics(site.host, zone):
+        site.report.note(f"VNIC {name} is made again")
 
 
 def state(host: Host, name: str) -> str:

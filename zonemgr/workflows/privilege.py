@@ -35,5 +35,5 @@ def require(host: Host, *needs: str) -> None:
         raise NotAllowed(
             f"user {me.name} lacks the rights profile {missing[0]}"
             + (f" and {len(missing) - 1} more" if missing[1:] else ""),
-            hint=f"as root: usermod -P '+{','.join(missing)}' {me.name}; or run zonemgr as root",
+            hint=f"as root, beside those it has: usermod -P '{','.join(missing)}' {me.name}; or run zonemgr as root",
         )

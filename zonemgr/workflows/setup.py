@@ -35,7 +35,8 @@ class NewUser:
 @dataclass(frozen=True)
 class NewGroup:
     name: str
-    line: str
+    gid: int
+    members: tuple[str, ...]
 
 
 def accounts_there(host: Host, users: Sequence[str], groups: Sequence[str], elevated: Sequence[str]) -> None:
@@ -106,8 +107,8 @@ def _new_groups(book: Any, users: Sequence[str], named: Sequence[str]) -> list[N
             wanted.setdefault(name, book.group(name))
     made = []
     for name, group in wanted.items():
-        members = [member for member in group.members if member in users]
-        made.append(NewGroup(name, _one_line(f"{name}::{group.gid}:{','.join(members)}")))
+        members = tuple(member for member in group.members if member in users)
+        made.append(NewGroup(name, group.gid, members))
     return made
 
 
@@ -137,4 +138,7 @@ def _templates() -> Environment:
         autoescape=False,
     )
     found.filters["q"] = shlex.quote
+    found.filters["key"] = lambda name: name.replace(
+        ".", "\\."
+    )  # all a user name has that a regex would take
     return found

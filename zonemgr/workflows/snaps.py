@@ -22,6 +22,7 @@ class StopForNow(Step):
 
     zone: str
     limit: float
+    made_by: str  # the run that made the zone, by which it is known again
 
     def __str__(self) -> str:
         return f"stop {self.zone}"
@@ -33,18 +34,21 @@ class StopForNow(Step):
         parts.stop(host, self.zone)
 
     def undo(self, host: Host) -> None:
-        row = survey.find(host, self.zone)
-        if row is not None and row.state is ZoneState.INSTALLED:
-            zoneadm.boot(host, ZoneName(self.zone))
+        parts.boot_again(host, self.zone, self.made_by)
 
 
 @dataclass(frozen=True)
 class RollBack(Step):
-    """Roll a halted zone's root, and its children, back; what is newer goes. Undoing it is finishing it."""
+    """Roll a halted zone's root, and its children, back; what is newer goes.
+
+    One dataset is rolled back at once or not at all, so there is nothing to undo; with several, undoing a half-done
+    rollback is finishing it, as long as nobody has used the zone since.
+    """
 
     zone: str
     home: str
     name: str
+    made_by: str
 
     def __str__(self) -> str:
         return f"roll {self.zone} back to {self.name}"
@@ -69,7 +73,19 @@ class RollBack(Step):
             zfs.rollback(host, Dataset(dataset).at(self.name), discard_newer=True)
 
     def undo(self, host: Host) -> None:
-        self.do(host)
+        row = survey.find(host, self.zone)
+        if (
+            row is None
+            or row.state is not ZoneState.INSTALLED
+            or not parts.bears_mark(host, self.zone, self.made_by)
+        ):
+            return
+        root = survey.root_of(host, Dataset(self.home), self.zone).name
+        datasets = _with_snapshot(host, root, self.name)
+        done = [dataset for dataset in datasets if not _newer(host, dataset, self.name)]
+        if 0 < len(done) < len(datasets):
+            self.check(host)
+            self.do(host)
 
 
 @dataclass(frozen=True)
@@ -118,12 +134,12 @@ def snapshot(site: Site, name: str, snap: str = "") -> str:
             )
         _refuse_taken(glimpse(site), zone, wanted)
         if running:
-            work.do(StopForNow(zone.name, site.config.host.shutdown_limit))
+            work.do(StopForNow(zone.name, site.config.host.shutdown_limit, zone.run))
         taking = building.TakeSnapshot(
             zone.name, zone.dataset, wanted, work.run, hold=zone.kind == survey.GIZ
         )
         work.do(taking)
-        work.keep()
+        work.keep(taking)
         if running:
             life.bring_up(site, ZoneName(zone.name))
     return wanted
@@ -136,25 +152,25 @@ def rollback(site: Site, name: str, snap: str = "") -> str:
         root = survey.root_of(look, zone.dataset, zone.name).name
         wanted = _existing(look, zone, root, snap)
         running = zone.row.state is ZoneState.RUNNING
-        back = RollBack(zone.name, zone.dataset, wanted)
+        back = RollBack(zone.name, zone.dataset, wanted, zone.run)
         back.check(look)
         if zone.row.state.active:
-            work.do(StopForNow(zone.name, site.config.host.shutdown_limit))
-        work.do(back)
-        _serve_what_is_left(site, zone, root, wanted)
-        work.keep()
+            work.do(StopForNow(zone.name, site.config.host.shutdown_limit, zone.run))
+        serve = _serve_instead(look, zone, root, wanted)
+        work.do(*serve, back)
+        work.keep(*serve, back)
         if running:
             life.bring_up(site, ZoneName(zone.name))
     return wanted
 
 
-def _serve_what_is_left(site: Site, zone: survey.Managed, root: str, wanted: str) -> None:
-    """A golden image whose served snapshot went with the rollback now serves the one it was rolled back to."""
+def _serve_instead(look: Host, zone: survey.Managed, root: str, wanted: str) -> list[Step]:
+    """A golden image whose served snapshot goes with the rollback serves the older one, from before it goes."""
     current = zone.marks.get("current")
-    if not current or site.host.dry_run:
-        return
-    if current not in {row.snapshot.name for row in survey.snapshots_of(site.host, root)}:
-        zfs.set_properties(site.host, zone.dataset, {"zonemgr:current": wanted})
+    names = [str(row.snapshot.name) for row in survey.snapshots_of(look, root)]
+    if not current or current in names[: names.index(wanted) + 1]:
+        return []
+    return [building.PublishImage(zone.name, zone.dataset, wanted, current)]
 
 
 def listing(host: Host, name: str) -> list[SnapshotRow]:

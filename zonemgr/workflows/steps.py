@@ -23,6 +23,7 @@ class Step:
     """
 
     silent: ClassVar[bool] = False  # a step that only prepares its undo is not worth a line of progress
+    alone: ClassVar[bool] = False  # the steps before it can be undone although it could not
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -123,16 +124,23 @@ def run_steps(
 
 
 def undo_steps(begun: list[Step], host: Host, report: Report, ledger: Ledger) -> list[str]:
-    """Undo newest first and empty the list; returns a line for each step that could not be undone."""
+    """Undo newest first and empty the list; returns a line for each step that could not be undone.
+
+    What came before a step is what it stands on: a snapshot must not be destroyed when the rollback to it failed. So
+    the first failure ends it, unless the step stands alone; the journal keeps the rest for the next try.
+    """
     left: list[str] = []
     with interrupts_held():
-        for step in reversed(begun):
+        while begun:
+            step = begun.pop()
             try:
-                with report.undoing(step):
+                with contextlib.nullcontext() if step.silent else report.undoing(step):
                     step.undo(host)
                 ledger.undone(step)
-            except Exception as left_over:  # noqa: BLE001 - one failed undo must not stop the next
+            except Exception as left_over:  # noqa: BLE001 - told with the first failure, never instead of it
                 left.append(f"could not undo '{step}': {left_over}")
+                if not step.alone:
+                    break
     begun.clear()
     return left
 

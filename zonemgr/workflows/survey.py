@@ -71,6 +71,11 @@ class Managed:
     def name(self) -> str:
         return self.row.name
 
+    @property
+    def run(self) -> str:
+        """The run that made it."""
+        return self.marks.get("run", "")
+
 
 def zone(host: Host, name: str) -> ZoneRow:
     """One zone's row; raises NotThere."""
@@ -218,7 +223,7 @@ def disposables_of(host: Host, home: Dataset) -> list[str]:
     return [
         row.name
         for row in filesystems(host)
-        if row.origin.startswith(f"{home}/") and not row.name.startswith(f"{home}/")
+        if row.origin.startswith((f"{home}/", f"{home}@")) and not f"{row.name}/".startswith(f"{home}/")
     ]
 
 

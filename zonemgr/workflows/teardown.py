@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zonemgr import records
-from zonemgr.errors import CommandError, NotOurs, ZonemgrError
+from zonemgr.errors import NotOurs, ZonemgrError
 from zonemgr.host import zfs, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName, ZoneState
@@ -31,6 +31,10 @@ class TakeDown(Step):
         return f"take down {self.zone}"
 
     def do(self, host: Host) -> None:
+        if not self._still_ours(host):
+            raise NotOurs(
+                f"zone {self.zone} is another one now", hint=f"see: zonecfg -z {self.zone} info attr"
+            )
         home = Dataset(self.home)
         state = parts.stop(host, self.zone)
         if state in (ZoneState.INSTALLED, ZoneState.INCOMPLETE):
@@ -50,8 +54,16 @@ class TakeDown(Step):
         parts.gone(look, self.zone, Dataset(self.home))
 
     def undo(self, host: Host) -> None:
+        if not self._still_ours(host) or survey.disposables_of(host, Dataset(self.home)):
+            return  # the name has a new owner; or the image was cloned from since, so nothing was taken down yet
         self.do(host)
         self.prove(host)
+
+    def _still_ours(self, host: Host) -> bool:
+        """Is the zone gone, or the one this step was made for?"""
+        if survey.find(host, self.zone) is None:
+            return True
+        return (zonecfg.export(host, ZoneName(self.zone)).attribute(parts.RUN_ATTR) or "") == self.run
 
 
 def destroy(site: Site, name: str) -> None:
@@ -61,8 +73,10 @@ def destroy(site: Site, name: str) -> None:
     privilege.require(look, "zone", "zfs")
     survey.zone(look, zone)
     images = [zone] if _managed_or_half_made(look, site, zone).kind == survey.GIZ else []
-    with job(site, [zone], records.new_run_id(), images=images) as work:
+    with job(site, [zone], records.new_run_id(), images=images, supersede=True) as work:
         look = glimpse(site)
+        if survey.find(look, zone) is None:
+            return  # clearing up after a dead run has removed it
         work.do(step_for(look, site, zone), look=look)
 
 
@@ -70,6 +84,17 @@ def step_for(look: Host, site: Site, name: str) -> TakeDown:
     """The take-down of an existing zone, after everything that forbids it was looked for."""
     zone = _managed_or_half_made(look, site, name)
     settings = zonecfg.export(look, ZoneName(name))
+    if settings.attribute(parts.KIND_ATTR) != zone.kind:
+        raise NotOurs(
+            f"zone {name} does not bear the mark of zonemgr, only its dataset does",
+            hint=f"see: zonecfg -z {name} info attr; zfs get zonemgr:kind {zone.dataset}",
+        )
+    foreign = parts.foreign_things(look, zone.dataset)
+    if foreign:
+        raise NotOurs(
+            f"{foreign[0]} lies in the home of zone {name}, was not made by zonemgr, and would go with it",
+            hint="move it away or destroy it yourself, then try again",
+        )
     run = settings.attribute(parts.RUN_ATTR) or ""
     _refuse_golden_in_use(look, zone)
     survey.one_owner(look, zone.row.path, zone.dataset)
@@ -103,10 +128,15 @@ def _refuse_golden_in_use(look: Host, zone: survey.Managed) -> None:
 
 
 def discard(work: Job, step: TakeDown) -> None:
-    """Take down a zone that this very run made; its own steps then have nothing left to undo."""
+    """Take down a zone that this very run made; its own steps then have nothing left to undo.
+
+    The command has run to its end, and what it said is the answer: a zone that stays is only warned of.
+    """
     try:
         work.do(step)
-    except CommandError as failed:
-        failed.hint = failed.hint or f"try again with: zonemgr destroy {step.zone}"
-        raise
+    except ZonemgrError as failed:
+        work.report.warn(
+            f"zone {step.zone} could not be taken down: {failed}; try again with: zonemgr recover"
+        )
+        work.unsettled = True
     work.begun.clear()
