@@ -58,8 +58,8 @@ def exec_diz(
     """Clone a zone, run a command in it, then discard or keep the zone by the command's exit status.
 
     --exec-discard: always (the default) discards the zone whatever happens; onsuccess keeps it when the command
-    fails, so that you can look; onfail keeps it when it succeeds; off keeps it. A kept zone is left running, but halted when a time limit
-    or a signal ended the command: it would go on inside.
+    fails, so that you can look; onfail keeps it when it succeeds; off keeps it. A kept zone is left running, but
+    halted when a time limit or a signal ended the command: it would go on inside.
     """
     from zonemgr.workflows import disposable, execute
 
