@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,14 +66,14 @@ class Runtime:
         return Site(self.host, self.config, self.screen, ["zonemgr", *self.argv], self.listeners)
 
     @staticmethod
-    def _elevation(setting: str) -> list[str]:
+    def _elevation(setting: str) -> tuple[str, ...]:
         """The words before a change: pfexec unless root, or what the configuration says."""
-        if setting != "auto":
-            return shlex.split(setting)
+        from zonemgr.host import system
+
         # In a lab the caller may play another user than the process has.
-        player = os.environ.get("ZONEMGR_LAB_USER")
-        root = player == "root" if player else os.geteuid() == 0
-        return [] if root else ["pfexec"]
+        if setting == "auto" and os.environ.get("ZONEMGR_LAB_USER", "root") != "root":
+            return ("pfexec",)
+        return system.elevation(setting)
 
     def _logged(self, line: CommandLine) -> None:
         for listener in self.listeners:

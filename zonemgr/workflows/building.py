@@ -12,9 +12,6 @@ from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, Zone
 from zonemgr.workflows import parts, survey
 from zonemgr.workflows.steps import Remembering, Step
 
-SINGLE_USER = "svc:/milestone/single-user:default"
-MULTI_USER_SERVER = "svc:/milestone/multi-user-server:default"
-
 
 @dataclass(frozen=True)
 class MakeFilesystem(Step):
@@ -214,7 +211,7 @@ class CloneZone(Step):
                 f"the root of {self.zone} is not what a clone of {self.snapshot} should be",
                 hint=f"see: zfs get origin,canmount,mounted {root.name}",
             )
-        log = survey.read_file(host, f"{survey.zone(look, self.zone).path}/log/zone.log", elevated=True)
+        log = _read_if_allowed(host, f"{survey.zone(look, self.zone).path}/log/zone.log")
         if log and "ERROR:" in log:
             words = log[log.index("ERROR:") :].splitlines()[0]
             raise ZonemgrError(f"the clone of {self.source} went wrong inside: {words}")
@@ -404,6 +401,11 @@ def name_is_free(host: Host, zone: str) -> None:
     raise AlreadyThere(f"zone {zone} exists already ({row.state}) and {whose}", hint=hint)
 
 
+def _read_if_allowed(host: Host, path: str) -> str:
+    """A file of the host; empty when it is not there, or when no rights profile lets this caller read it."""
+    return host.ask("cat", path, ok=(0, 1, 2), elevated=True).stdout
+
+
 def _must_be(host: Host, zone: str, wanted: ZoneState) -> None:
     row = survey.zone(host, zone)
     if row.state is not wanted:
@@ -421,5 +423,5 @@ def _take_off_disk(host: Host, zone: str, home: str, run: str) -> None:
         try:
             parts.uninstall(host, zone, Dataset(home))
         except CommandError as failed:
-            if not parts.tolerated(failed, "is already in state"):
+            if "is already in state" not in failed.stderr:
                 raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zonemgr import locks, records
 from zonemgr.errors import UsageError
-from zonemgr.host import zfs
+from zonemgr.host import smf, zfs
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, SnapshotName, ZoneName
 from zonemgr.workflows import building, common, furnish, golden, naming, privilege, setup, survey
@@ -133,12 +133,12 @@ def plan_setup(site: Site, zone: Disposable) -> list[Step]:
     """From an installed zone to one that is ready for work."""
     limits, things = site.config.host, zone.furniture
     return [
-        building.BootZone(zone.zone, zone.run, building.SINGLE_USER, limits.single_user_limit, single_user=True),
+        building.BootZone(zone.zone, zone.run, smf.SINGLE_USER, limits.single_user_limit, single_user=True),
         building.RunScript(
             zone.zone, things.temporary_links, things.lasting_links, things.users, things.groups, things.elevated,
             tuple(mount.inside for mount in things.lofs), limits.change_limit,
         ),
-        building.AwaitMilestone(zone.zone, building.MULTI_USER_SERVER, limits.boot_limit),
+        building.AwaitMilestone(zone.zone, smf.MULTI_USER_SERVER, limits.boot_limit),
     ]  # fmt: skip
 
 

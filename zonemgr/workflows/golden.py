@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from zonemgr import records
 from zonemgr.errors import NotThere, ZonemgrError
+from zonemgr.host import smf
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, ZoneName
 from zonemgr.workflows import building, common, naming, privilege, survey
@@ -54,7 +55,7 @@ def create(site: Site, request: GoldenRequest, *, unless_there: bool = False) ->
     patience = site.config.state.image_wait if unless_there else None
     with job(site, [name], run, images=[name], wait=patience) as work:
         look = glimpse(site)
-        if unless_there and exists(look, site, name):
+        if unless_there and survey.find(look, name) is not None:
             return made
         steps = plan(look, site, name, brand=brand, template=template, packages=packages, run=run)
         work.do(*steps, look=look)
@@ -84,7 +85,7 @@ def plan(
                                                         brand=brand, template=template)),
         building.InstallZone(name, home, run, tuple(seed), limits.install_limit),
         snapshot("installed"),
-        building.BootZone(name, run, building.SINGLE_USER, limits.boot_limit, single_user=True),
+        building.BootZone(name, run, smf.SINGLE_USER, limits.boot_limit, single_user=True),
         building.HaltZone(name),
         snapshot("manifest_import_booted"),
         *later,
@@ -153,11 +154,6 @@ def _check_packages(packages: Sequence[str]) -> None:
             raise ZonemgrError(
                 f"{package!r} is not a package name", hint="-p 'developer/gcc-14 text/gnu-diffutils'"
             )
-
-
-def exists(host: Host, site: Site, name: str) -> bool:
-    """Is there a zone of this name at all (golden or not)?"""
-    return survey.find(host, name) is not None
 
 
 def served_snapshot(host: Host, image: survey.Managed, wanted: str = "") -> str:

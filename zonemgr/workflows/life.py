@@ -7,7 +7,7 @@ from zonemgr.errors import CommandError, ZonemgrError
 from zonemgr.host import smf, zlogin, zoneadm
 from zonemgr.host.door import Host
 from zonemgr.model import UserName, ZoneName, ZoneState
-from zonemgr.workflows import building, job, parts, privilege, survey
+from zonemgr.workflows import job, parts, privilege, survey
 from zonemgr.workflows.job import Site, glimpse
 
 
@@ -28,7 +28,7 @@ def bring_up(site: Site, zone: ZoneName) -> None:
     """Boot a zone whose lock is held, its VNICs first, and wait for its last milestone."""
     _missing_vnics(site, zone)
     zoneadm.boot(site.host, zone)
-    wait(site, zone, building.MULTI_USER_SERVER, site.config.host.boot_limit)
+    wait(site, zone, smf.MULTI_USER_SERVER, site.config.host.boot_limit)
 
 
 def singleuser(site: Site, name: str) -> None:
@@ -39,7 +39,7 @@ def singleuser(site: Site, name: str) -> None:
             raise ZonemgrError(f"zone {zone} is running already", hint=f"halt it first: zonemgr halt {zone}")
         _missing_vnics(site, zone)
         zoneadm.boot(site.host, zone, "-s")
-        wait(site, zone, building.SINGLE_USER, site.config.host.single_user_limit)
+        wait(site, zone, smf.SINGLE_USER, site.config.host.single_user_limit)
 
 
 def halt(site: Site, name: str) -> None:

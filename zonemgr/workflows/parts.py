@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from zonemgr.errors import CommandError, NotOurs, ZonemgrError
+from zonemgr.errors import NotOurs, ZonemgrError
 from zonemgr.host import dladm, zfs, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, Snapshot, ZoneName, ZoneState
@@ -178,7 +178,3 @@ def gone(host: Host, zone: str, home: Dataset) -> None:
     rows = survey.below(survey.filesystems(host), home)
     if rows:
         raise ZonemgrError(f"{rows[-1].name} is left of zone {zone}", hint=f"see: zfs list -r -t all {home}")
-
-
-def tolerated(error: CommandError, *texts: str) -> bool:
-    return any(text in error.stderr for text in texts)

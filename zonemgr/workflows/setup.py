@@ -9,9 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zonemgr.errors import CommandError, ZonemgrError
-from zonemgr.host import accounts
+from zonemgr.host import accounts, system
 from zonemgr.host.door import Host
-from zonemgr.workflows import survey
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -56,7 +55,7 @@ def script(
 ) -> str:  # fmt: skip
     """The whole script; holds password hashes, so it goes to the zone on standard input only."""
     book = _book(host, passwords=bool(users)) if users or groups else None
-    resolver = survey.read_file(host, "/etc/resolv.conf") if vnics or links else ""
+    resolver = (system.read_file(host, "/etc/resolv.conf") or "") if vnics or links else ""
     return str(
         _templates()
         .get_template("configure/setup.sh.j2")

@@ -230,8 +230,3 @@ def disposables_of(host: Host, home: Dataset) -> list[str]:
 def snapshots_of(host: Host, root: str) -> list[SnapshotRow]:
     """A root's own snapshots, oldest first."""
     return [row for row in snapshots(host, root) if row.dataset == root]
-
-
-def read_file(host: Host, path: str, *, elevated: bool = False) -> str:
-    """A small file of the host; empty when it is not there or not readable."""
-    return host.ask("cat", path, ok=(0, 1, 2), elevated=elevated).stdout
