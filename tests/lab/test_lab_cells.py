@@ -216,11 +216,12 @@ class TestEnd:
         if child == 0:
             cell._note = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
             cell.start(stage.world, "web", stage.root, stage.config())
-        ended = dict(os.wait() for _ in range(3))  # the maker, the one in the middle, the first process
+        ended: dict[int, int] = {}
+        while child not in ended or 1 << 8 not in ended.values():  # a reaper also gets what others left behind
+            ended.update([os.wait()])
         ctypes.CDLL(None).prctl(become_reaper, 0, 0, 0, 0)
         assert ended.pop(child) == signal.SIGKILL
         # How the one in the middle ends depends on whether its maker still was there to be told.
-        assert len(ended) == 2
         assert 1 << 8 in ended.values()
 
     def test_cells_can_be_switched_off(self, stage: Stage) -> None:
