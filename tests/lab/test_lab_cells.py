@@ -217,7 +217,9 @@ class TestEnd:
             cell._note = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
             cell.start(stage.world, "web", stage.root, stage.config())
         ended: dict[int, int] = {}
-        while child not in ended or 1 << 8 not in ended.values():  # a reaper also gets what others left behind
+        while (
+            child not in ended or 1 << 8 not in ended.values()
+        ):  # a reaper also gets what others left behind
             ended.update([os.wait()])
         ctypes.CDLL(None).prctl(become_reaper, 0, 0, 0, 0)
         assert ended.pop(child) == signal.SIGKILL
