@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import keyword
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,8 @@ def build(actions: list[Action], runtime: Runtime) -> Any:
     app.callback()(lambda: None)
     for action in actions:
         module = importlib.import_module(f"zonemgr.cli.{action.module}")
-        function: Callable[..., None] = getattr(module, action.name.replace("-", "_"))
+        name = action.name.replace("-", "_")
+        function: Callable[..., None] = getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
         app.command(action.name, epilog=_epilog(action), context_settings={"obj": runtime})(function)
     return app
 

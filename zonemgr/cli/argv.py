@@ -38,7 +38,7 @@ class Line:
         """`ACTION [its options] [words]`, values as --name=value; options that are everywhere are not Typer's."""
         assert self.action is not None
         words = ["--", *self.words] if self.words else []
-        return [self.action.name, *_spelled(self.options), *words]
+        return [self.action.name, *_spelled(self.options, self.action), *words]
 
 
 def parse(argv: list[str]) -> Line:
@@ -110,6 +110,12 @@ def _take_action(line: Line, action: Action, rest: list[str]) -> None:
 
 
 def _take_word(line: Line, word: str) -> None:
+    if line.action is not None and line.action.words == "file" and line.value("--from") is None:
+        line.options.append((OPTION_OF["--from"], word))
+        return
+    if line.action is not None and line.action.words == "zones":
+        line.options.append((OPTION_OF["--zone"], word))
+        return
     takes_zone = line.action is not None and "--zone" in line.action.takes
     if takes_zone and line.value("--zone") is None:
         line.options.append((OPTION_OF["--zone"], word))
@@ -146,7 +152,7 @@ def _refuse_strays(line: Line) -> None:
             )
 
 
-def _spelled(options: list[tuple[Option, str]]) -> list[str]:
+def _spelled(options: list[tuple[Option, str]], action: Action) -> list[str]:
     words: list[str] = []
     for option in OPTIONS:
         values = [value for known, value in options if known is option]
@@ -156,7 +162,7 @@ def _spelled(options: list[tuple[Option, str]]) -> list[str]:
             words.append(option.name)
         elif option.list:
             words.append(f"{option.name}={' '.join(values)}")
-        elif option.name == "--exec-env":
+        elif option.name == "--exec-env" or (option.name == "--zone" and action.words == "zones"):
             words += [f"{option.name}={value}" for value in values]
         elif option.name == "--list-flags":
             words.append(f"{option.name}={''.join(values)}")

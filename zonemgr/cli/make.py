@@ -11,65 +11,82 @@ from zonemgr.cli.runtime import Runtime
 from zonemgr.errors import UsageError
 
 if TYPE_CHECKING:
+    from zonemgr.workflows.disposable import DisposableRequest
     from zonemgr.workflows.execute import Command, Outcome
 
 
+@o.gathers(contents=o.CONTENTS, wishes=o.FURNISHINGS)
 def create_giz(
-    ctx: typer.Context, zone: o.NewZone = "", brand: o.Brand = "", template: o.Template = "",
-    add_packages: o.Packages = "",
+    ctx: typer.Context, contents: dict[str, str], wishes: dict[str, str], zone: o.NewZone = "",
+    zone_autoname: o.Autoname = False, clone: o.Origin = "", snapshot: o.Snap = "", source: o.Source = "",
 ) -> None:  # fmt: skip
-    """Make a golden-image zone: install, boot once, snapshot three times, then serve it.
+    """Make a golden-image zone: install (or clone another image), boot once, snapshot, then serve it.
 
-    The host's publishers are used. Nothing is served before all is done; a failure leaves nothing.
+    Without publishers (-g) the host's are used. Removals come before additions. Nothing is served before all is
+    done; a failure leaves nothing.
     """
-    from zonemgr.workflows import golden
+    from zonemgr.workflows import furnish, golden
 
     runtime: Runtime = ctx.obj
-    request = golden.GoldenRequest(zone, brand, template, tuple(add_packages.split()))
+    lists = {word: tuple(contents.pop(word).split()) for word in contents.keys() - {"brand", "template"}}
+    request = golden.GoldenRequest(
+        zone, origin=clone, snapshot=snapshot, autoname=zone_autoname, source=source, wishes=furnish.Wishes(**wishes),
+        brand=contents["brand"], template=contents["template"], **lists,
+    )  # fmt: skip
     made = golden.create(runtime.site, request)
     runtime.generated(made.zone)
     runtime.show({"zone": made.zone, "snapshot": made.snapshot, "run": made.run}, made.zone)
 
 
+@o.gathers(contents=o.CONTENTS, wishes=o.FURNISHINGS)
 def create_diz(
-    ctx: typer.Context, zone: o.NewZone = "", clone: o.Origin = "", snapshot: o.Snap = "", mount_lofs: o.Lofs = "",
-    delegate_dataset: o.Datasets = "", add_vnic: o.Vnics = "", add_vnic_over: o.Over = "", copy_users: o.Users = "",
-    copy_groups: o.Groups = "", elevate_users: o.Elevated = "",
+    ctx: typer.Context, contents: dict[str, str], wishes: dict[str, str], zone: o.NewZone = "",
+    zone_autoname: o.Autoname = False, clone: o.Origin = "", snapshot: o.Snap = "",
 ) -> None:  # fmt: skip
-    """Clone a disposable zone from a golden image, set it up, and leave it running."""
+    """Clone a disposable zone from a golden image, set it up, and leave it running.
+
+    Without -c the golden image is found by what is asked for (-b, -p, -P, -g, -G), or made.
+    """
     from zonemgr.workflows import disposable
 
     runtime: Runtime = ctx.obj
-    request = disposable.DisposableRequest(
-        clone, zone, snapshot, mount_lofs, delegate_dataset, add_vnic, add_vnic_over, copy_users, copy_groups,
-        elevate_users,
-    )  # fmt: skip
-    made = disposable.create(runtime.site, request)
+    made = disposable.create(runtime.site, _request(zone, zone_autoname, clone, snapshot, contents, wishes))
     runtime.generated(made.zone)
     runtime.show({"zone": made.zone, "origin": made.origin, "run": made.run}, made.zone)
 
 
+@o.gathers(contents=o.CONTENTS, wishes=o.FURNISHINGS)
 def exec_diz(
-    ctx: typer.Context, zone: o.NewZone = "", clone: o.Origin = "", snapshot: o.Snap = "", mount_lofs: o.Lofs = "",
-    delegate_dataset: o.Datasets = "", add_vnic: o.Vnics = "", add_vnic_over: o.Over = "", copy_users: o.Users = "",
-    copy_groups: o.Groups = "", elevate_users: o.Elevated = "", exec_cmd: o.Command = "", exec_user: o.ExecUser = "",
-    exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "", exec_timeout: o.Timeout = None,  # noqa: B006
+    ctx: typer.Context, contents: dict[str, str], wishes: dict[str, str], zone: o.NewZone = "",
+    zone_autoname: o.Autoname = False, clone: o.Origin = "", snapshot: o.Snap = "", exec_cmd: o.Command = "",
+    exec_user: o.ExecUser = "", exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "",  # noqa: B006
+    exec_timeout: o.Timeout = None,
 ) -> None:  # fmt: skip
     """Clone a zone, run a command in it, then discard or keep the zone by the command's exit status.
+
+    Without -c the golden image is found by what is asked for (-b, -p, -P, -g, -G), or made.
 
     --exec-discard: always (the default) discards the zone whatever happens; onsuccess keeps it when the command
     fails, so that you can look; onfail keeps it when it succeeds; off keeps it. A kept zone is left running, but
     halted when a time limit or a signal ended the command: it would go on inside.
     """
-    from zonemgr.workflows import disposable, execute
+    from zonemgr.workflows import execute
 
     runtime: Runtime = ctx.obj
     command = _command(runtime, exec_cmd, exec_user, exec_discard, exec_env, exec_cwd, exec_timeout)
-    request = disposable.DisposableRequest(
-        clone, zone, snapshot, mount_lofs, delegate_dataset, add_vnic, add_vnic_over, copy_users, copy_groups,
-        elevate_users,
-    )  # fmt: skip
+    request = _request(zone, zone_autoname, clone, snapshot, contents, wishes)
     _finish(runtime, execute.in_new_zone(runtime.site, request, command, runtime.generated))
+
+
+def _request(
+    zone: str, autoname: bool, clone: str, snapshot: str, contents: dict[str, str], wishes: dict[str, str]
+) -> DisposableRequest:
+    """-Z makes up the zone's name, which is what happens without a name anyway."""
+    from zonemgr.workflows import disposable, layers
+
+    if autoname and zone:
+        raise UsageError("-z and -Z exclude each other", hint="leave one of them out")
+    return disposable.DisposableRequest(clone, zone, snapshot, image=layers.ImageWish(**contents), **wishes)
 
 
 def exec(

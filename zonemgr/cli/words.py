@@ -29,13 +29,18 @@ class Action:
     module: str  # below zonemgr.cli; its function `NAME` with dashes as underscores
     zone: str = ""  # "", "one" (zone must exist), "new"
     takes: tuple[str, ...] = ()  # options besides those that are everywhere
-    words: str = ""  # what further words mean: "", "zone", "list-flags", "rest"
+    words: str = ""  # what further words mean: "", "zone", "zones", "list-flags", "file", "rest"
 
 
 def _option(*spellings: str, takes: str = "", many: bool = False, everywhere: bool = False) -> Option:
     long = next(s for s in spellings if s.startswith("--"))
     return Option(long, spellings, takes, many, everywhere)
 
+
+# Limits of a zone; each has a --drop- counterpart for modify.
+CAPS = (
+    "--quota", "--cap-memory", "--cap-swap", "--cap-cpu", "--cpu-shares", "--max-processes", "--tmpfs-size",
+)  # fmt: skip
 
 OPTIONS: tuple[Option, ...] = (
     _option("--help", "-h", "-help", everywhere=True),
@@ -56,8 +61,21 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "--add-packages", "-p", "--add-package", "--install-packages", "--install-package", takes="word", many=True
     ),
+    _option("--zone-autoname", "-Z"),
+    _option(
+        "--remove-packages", "-P", "--remove-package", "--del-packages", "--del-package", "--uninstall-packages",
+        "--uninstall-package", takes="word", many=True,
+    ),
+    _option("--add-publishers", "-g", "--add-publisher", takes="word", many=True),
+    _option(
+        "--remove-publishers", "-G", "--remove-publisher", "--del-publishers", "--del-publisher", takes="word",
+        many=True,
+    ),
+    _option("--from", takes="file"),
     _option("--mount-lofs", takes="path", many=True),
-    _option("--delegate-dataset", takes="dataset", many=True),
+    _option("--mount-autonfs", takes="path", many=True),
+    _option("--delegate-dataset", "--delegate-datasets", takes="dataset", many=True),
+    _option("--clone-dataset", "--clone-datasets", takes="dataset", many=True),
     _option("--copy-users", "--copy-user", takes="user", many=True),
     _option("--copy-groups", "--copy-group", takes="word", many=True),
     _option("--elevate-users", "--elevate-user", takes="user", many=True),
@@ -66,6 +84,17 @@ OPTIONS: tuple[Option, ...] = (
         "--add-vnic-over", "--add-vnics-over", "--use-vnic-over", "--use-vnics-over", "--auto-vnic", "--auto-vnics",
         takes="link", many=True,
     ),
+    *(_option(name, takes="word") for name in CAPS),
+    *(_option(f"--drop-{name[2:]}") for name in CAPS),
+    _option("--drop-mount-lofs", "--drop-lofs", takes="path", many=True),
+    _option("--drop-mount-autonfs", "--drop-autonfs", takes="path", many=True),
+    _option("--drop-delegate-dataset", "--drop-delegate-datasets", "--drop-dataset", takes="dataset", many=True),
+    _option("--drop-clone-dataset", "--drop-clone-datasets", takes="dataset", many=True),
+    _option("--drop-vnic", "--drop-vnics", takes="link", many=True),
+    _option("--drop-users", "--drop-user", takes="user", many=True),
+    _option("--drop-groups", "--drop-group", takes="word", many=True),
+    _option("--drop-elevated-users", "--drop-elevate-users", "--drop-elevate-user", takes="user", many=True),
+    _option("--restart"),
     _option("--exec-cmd", takes="word"),
     _option("--exec-user", takes="user"),
     _option("--exec-discard", takes="discard"),
@@ -74,14 +103,27 @@ OPTIONS: tuple[Option, ...] = (
     _option("--exec-timeout", takes="number"),
     _option("--timeout", takes="number"),
     _option("--list-flags", takes="word"),
+    _option("--verbose", "-v"),
+    _option("--all"),
+    _option("--parallel", takes="number"),
+    _option("--canary-cmd", takes="word"),
+    _option("--keep", takes="number"),
+    _option("--yes", "-y"),
+    _option("--output", "-o", takes="file"),
 )  # fmt: skip
 
 _FURNISH = (
-    "--mount-lofs", "--delegate-dataset", "--add-vnic", "--add-vnic-over", "--copy-users", "--copy-groups",
-    "--elevate-users",
+    "--mount-lofs", "--mount-autonfs", "--delegate-dataset", "--clone-dataset", "--add-vnic", "--add-vnic-over",
+    "--copy-users", "--copy-groups", "--elevate-users", *CAPS,
 )  # fmt: skip
-_MAKE_GIZ = ("--zone", "--brand", "--template", "--add-packages")
-_MAKE_DIZ = ("--zone", "--clone", "--snapshot", *_FURNISH)
+_DROP = (
+    "--drop-mount-lofs", "--drop-mount-autonfs", "--drop-delegate-dataset", "--drop-clone-dataset", "--drop-vnic",
+    "--drop-users", "--drop-groups", "--drop-elevated-users", *(f"--drop-{name[2:]}" for name in CAPS),
+)  # fmt: skip
+_CONTENTS = ("--add-packages", "--remove-packages", "--add-publishers", "--remove-publishers")
+_IMAGE = ("--zone-autoname", "--brand", "--template", "--clone", "--snapshot", *_CONTENTS)
+_MAKE_GIZ = ("--zone", *_IMAGE, "--from", *_FURNISH)
+_MAKE_DIZ = ("--zone", *_IMAGE, *_FURNISH)
 _EXEC = ("--exec-cmd", "--exec-user", "--exec-discard", "--exec-env", "--exec-cwd", "--exec-timeout")
 
 
@@ -154,13 +196,34 @@ ACTIONS: tuple[Action, ...] = (
     _action("rollback", group="Snapshots", summary="Roll a zone's root back", module="snaps", zone="one",
             takes=("--snapshot",)),
     _action("list-snapshots", "list-snaps", group="Snapshots", summary="A zone's snapshots (the part behind @)",
-            module="snaps", zone="one"),
+            module="snaps", zone="one", takes=("--verbose",)),
     _action("destroy-snapshot", "destroy-snap", group="Snapshots", summary="Destroy one snapshot of a zone",
             module="snaps", zone="one", takes=("--snapshot",)),
+    _action("pkg-refresh", group="Packages", summary="Fetch the catalogues of a zone's publishers", module="packages",
+            zone="one"),
+    _action("pkg-upgrade", "pkg-update", group="Packages", summary="Update what is installed in a zone",
+            module="packages", zone="one"),
+    _action("pkg-install", group="Packages", summary="Install packages (-p) into a zone, after removing others (-P)",
+            module="packages", zone="one", takes=_CONTENTS),
+    _action("pkg-uninstall", group="Packages", summary="Remove packages (-P) from a zone", module="packages",
+            zone="one", takes=("--remove-packages", "--remove-publishers")),
+    _action("upgrade-giz", group="Golden images", summary="Upgrade golden images, prove them, then serve them",
+            module="images", words="zones", takes=("--zone", "--all", "--parallel", "--canary-cmd", "--keep")),
+    _action("tree", group="Golden images", summary="What was made from what: images, snapshots, zones, with sizes",
+            module="images"),
+    _action("export", group="Golden images", summary="Write a golden image into a file (-o) for other hosts",
+            module="images", zone="one", takes=("--output", "--snapshot")),
+    _action("import", group="Golden images", summary="Make a golden image from an exported file", module="images",
+            words="file", takes=("--zone", "--from")),
+    _action("modify", group="Make and run", summary="Change what a zone has: mounts, datasets, VNICs, users, limits",
+            module="change", zone="one", takes=(*_FURNISH, *_DROP, "--restart")),
+    _action("gc", group="Records", summary="Find what vanished zones have left; --yes removes it", module="change",
+            takes=("--yes",)),
     _action("runs", group="Records", summary="What zonemgr did here", module="history"),
     _action("log", group="Records", summary="The record of one run: log RUN", module="history", words="rest"),
     _action("recover", group="Records", summary="Undo what killed runs have left", module="history"),
-    _action("config", group="Settings", summary="config show | config get KEY", module="settings", words="rest"),
+    _action("config", group="Settings", summary="config show | config get KEY | config import-legacy FILE",
+            module="settings", words="rest"),
     _action("completion", group="Settings", summary="Shell completion: completion bash | zsh | fish",
             module="settings", words="rest"),
     _action("lab", group="Settings", summary="A stand-in host without illumos: lab create | run | shell | …",

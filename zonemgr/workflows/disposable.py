@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 from zonemgr import locks, records
 from zonemgr.errors import UsageError
 from zonemgr.host import smf, zfs
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, SnapshotName, ZoneName
-from zonemgr.workflows import building, common, furnish, golden, naming, privilege, setup, survey
+from zonemgr.workflows import building, common, furnish, golden, layers, naming, privilege, setup, survey
 from zonemgr.workflows.job import Job, Site, glimpse, job
 from zonemgr.workflows.steps import Step
 
@@ -20,7 +20,7 @@ from zonemgr.workflows.steps import Step
 class DisposableRequest:
     """What `create-diz` or `exec-diz` was asked for, as it stood on the command line."""
 
-    origin: str
+    origin: str = ""  # empty: the golden image that has just what `image` asks for
     zone: str = ""
     snapshot: str = ""
     lofs: str = ""
@@ -30,6 +30,20 @@ class DisposableRequest:
     users: str = ""
     groups: str = ""
     elevated: str = ""
+    autonfs: str = ""
+    clones: str = ""
+    quota: str = ""
+    cap_memory: str = ""
+    cap_swap: str = ""
+    cap_cpu: str = ""
+    cpu_shares: str = ""
+    max_processes: str = ""
+    tmpfs_size: str = ""
+    image: layers.ImageWish = field(default_factory=layers.ImageWish)
+
+    @property
+    def wishes(self) -> furnish.Wishes:
+        return furnish.Wishes(**{one.name: getattr(self, one.name) for one in fields(furnish.Wishes)})
 
 
 @dataclass(frozen=True)
@@ -61,10 +75,7 @@ def prepare(site: Site, request: DisposableRequest) -> Disposable:
     name = ZoneName(request.zone or naming.disposable(origin, run))
     if request.snapshot:
         SnapshotName(request.snapshot)
-    furniture = furnish.parse(
-        lofs=request.lofs, datasets=request.datasets, vnics=request.vnics, over=request.over, users=request.users,
-        groups=request.groups, elevated=request.elevated, tag=naming.tail(run),
-    )  # fmt: skip
+    furniture = furnish.parse(request.wishes, tag=naming.tail(run))
     home, zonepath = survey.home_of(site.config, survey.DIZ, name)
     look = glimpse(site)
     privilege.require(look, "zone", "zfs", *(["network"] if furniture.links else []))

@@ -78,6 +78,28 @@ def recall_vnics(value: str) -> list[AutoVnic]:
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What was asked for, as it stood on the command line: whitespace-separated lists, and sizes and numbers."""
+
+    lofs: str = ""
+    autonfs: str = ""
+    datasets: str = ""
+    clones: str = ""
+    vnics: str = ""
+    over: str = ""
+    users: str = ""
+    groups: str = ""
+    elevated: str = ""
+    quota: str = ""
+    cap_memory: str = ""
+    cap_swap: str = ""
+    cap_cpu: str = ""
+    cpu_shares: str = ""
+    max_processes: str = ""
+    tmpfs_size: str = ""
+
+
+@dataclass(frozen=True)
 class Furniture:
     """All of it, checked for form; `check_on` looks whether the host has what it names."""
 
@@ -121,34 +143,31 @@ class Furniture:
             _check_dataset(host, dataset, homes)
 
 
-def parse(
-    *, lofs: str = "", datasets: str = "", vnics: str = "", over: str = "", users: str = "", groups: str = "",
-    elevated: str = "", tag: str,
-) -> Furniture:  # fmt: skip
-    """The command line's whitespace-separated lists; `tag` makes VNIC names unique: [a-z0-9]{1,20}.
+def parse(wishes: Wishes, *, tag: str) -> Furniture:
+    """What the wishes mean; `tag` makes VNIC names unique: [a-z0-9]{1,20}.
 
     Raises UsageError for what can't be meant, before anything is looked up.
     """
-    mounts = tuple(Lofs.parse(word) for word in lofs.split())
+    mounts = tuple(Lofs.parse(word) for word in wishes.lofs.split())
     _no_twins("the zone directory", [mount.inside for mount in mounts])
-    names = tuple(str(LinkName(word)) for word in vnics.split())
+    names = tuple(str(LinkName(word)) for word in wishes.vnics.split())
     _no_twins("the VNIC", list(names))
-    _no_twins("the dataset", datasets.split())
-    for word in users.split():
+    _no_twins("the dataset", wishes.datasets.split())
+    for word in wishes.users.split():
         if word == "root":
             raise UsageError(
                 "root is in every zone already", hint="copy other users, and elevate them if need be"
             )
-    made = tuple(AutoVnic.parse(word, f"zm{tag}_{n}") for n, word in enumerate(over.split()))
+    made = tuple(AutoVnic.parse(word, f"zm{tag}_{n}") for n, word in enumerate(wishes.over.split()))
     return Furniture(
         mounts,
-        tuple(str(Dataset(word)) for word in datasets.split()),
+        tuple(str(Dataset(word)) for word in wishes.datasets.split()),
         names,
         (),
         made,
-        tuple(dict.fromkeys(str(UserName(word)) for word in users.split())),
-        tuple(dict.fromkeys(str(UserName(word)) for word in groups.split())),
-        tuple(dict.fromkeys(str(UserName(word)) for word in elevated.split())),
+        tuple(dict.fromkeys(str(UserName(word)) for word in wishes.users.split())),
+        tuple(dict.fromkeys(str(UserName(word)) for word in wishes.groups.split())),
+        tuple(dict.fromkeys(str(UserName(word)) for word in wishes.elevated.split())),
     )
 
 

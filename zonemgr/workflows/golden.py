@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zonemgr import records
 from zonemgr.errors import NotThere, ZonemgrError
 from zonemgr.host import smf
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, ZoneName
-from zonemgr.workflows import building, common, naming, privilege, survey
+from zonemgr.workflows import building, common, furnish, naming, privilege, survey
 from zonemgr.workflows.job import Site, glimpse, job
 from zonemgr.workflows.steps import Step
 
@@ -28,6 +28,14 @@ class GoldenRequest:
     brand: str = ""
     template: str = ""
     packages: tuple[str, ...] = ()
+    remove_packages: tuple[str, ...] = ()
+    publishers: tuple[str, ...] = ()  # NAME|URI, the first one seeds the installation
+    remove_publishers: tuple[str, ...] = ()  # NAME or NAME|URI
+    origin: str = ""  # a golden image to clone instead of an installation
+    snapshot: str = ""  # of the origin
+    autoname: bool = False  # the canonical name; an image that is there already is the answer
+    source: str = ""  # an archive, a stream, or DATASET@SNAP, instead of packages
+    wishes: furnish.Wishes = field(default_factory=furnish.Wishes)
 
 
 @dataclass(frozen=True)

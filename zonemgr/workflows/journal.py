@@ -16,7 +16,19 @@ from zonemgr.workflows.steps import REGISTRY, Step
 
 NAME = "journal.jsonl"
 # Where step classes are defined; a journal may name any of them.
-STEP_MODULES = ("building", "teardown", "snaps", "execute")
+STEP_MODULES = (
+    "building",
+    "teardown",
+    "snaps",
+    "execute",
+    "packages",
+    "deriving",
+    "upgrade",
+    "storage",
+    "archives",
+    "modify",
+    "gc",
+)
 
 
 class Journal:

@@ -1,0 +1,3 @@
+"""What vanished zones have left behind."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What was made from what."""
+
+from __future__ import annotations

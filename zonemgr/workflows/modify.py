@@ -1,0 +1,3 @@
+"""Changing a zone that exists."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Storage a zone is given beside its root: clones of host datasets, quotas."""
+
+from __future__ import annotations

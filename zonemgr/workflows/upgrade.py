@@ -1,0 +1,3 @@
+"""The nightly upgrade of golden images."""
+
+from __future__ import annotations
