@@ -292,6 +292,7 @@ class RunScript(Step):
     elevated: tuple[str, ...]
     mounted: tuple[str, ...]
     limit: float
+    autonfs: tuple[str, ...] = ()  # `PATH|HOST:/PATH` each
 
     def __str__(self) -> str:
         return f"set up {self.zone}"
@@ -301,7 +302,7 @@ class RunScript(Step):
 
         script = setup.script(
             host, self.zone, vnics=self.vnics, links=self.links, users=self.users, groups=self.groups,
-            elevated=self.elevated, mounted=self.mounted,
+            elevated=self.elevated, mounted=self.mounted, autonfs=self.autonfs,
         )  # fmt: skip
         zlogin.run_script(host, ZoneName(self.zone), script, secret=True, limit=self.limit)
 

@@ -51,9 +51,12 @@ def accounts_there(host: Host, users: Sequence[str], groups: Sequence[str], elev
 
 def script(
     host: Host, zone: str, *, vnics: Sequence[str], links: Sequence[str], users: Sequence[str], groups: Sequence[str],
-    elevated: Sequence[str], mounted: Sequence[str],
+    elevated: Sequence[str], mounted: Sequence[str], autonfs: Sequence[str] = (),
 ) -> str:  # fmt: skip
-    """The whole script; holds password hashes, so it goes to the zone on standard input only."""
+    """The whole script; it holds password hashes, so it goes to the zone on standard input only.
+
+    `autonfs`: `PATH|HOST:/PATH` each.
+    """
     book = _book(host, passwords=bool(users)) if users or groups else None
     resolver = (system.read_file(host, "/etc/resolv.conf") or "") if vnics or links else ""
     return str(
@@ -68,6 +71,7 @@ def script(
             users=[_new_user(book, user, mounted) for user in users],
             groups=_new_groups(book, users, groups),
             elevated=list(elevated),
+            autonfs=[tuple(word.split("|", 1)) for word in autonfs],
         )
     )
 
