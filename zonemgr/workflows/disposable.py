@@ -56,6 +56,7 @@ class Disposable:
     zonepath: str
     run: RunId
     furniture: furnish.Furniture
+    image_locked: bool = False  # the caller holds the image's lock already
 
 
 def create(site: Site, request: DisposableRequest) -> Disposable:
@@ -110,7 +111,8 @@ def bring_up(work: Job, zone: Disposable) -> None:
         site.report.note(f"then {zone.zone} would be cloned from {zone.origin}")
         return
     with contextlib.ExitStack() as stack:
-        if not site.host.dry_run:  # the image must stay as it is until the clone stands
+        # The image must stay as it is until the clone stands.
+        if not (site.host.dry_run or zone.image_locked):
             stack.enter_context(locks.image_lock(site.config, source, zone.run, waiting=site.report.note))
         look = glimpse(site)
         work.do(*plan_clone(look, site, zone), look=look)

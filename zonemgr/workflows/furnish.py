@@ -100,6 +100,46 @@ class Wishes:
 
 
 @dataclass(frozen=True)
+class AutoNfs:
+    """An NFS export that autofs mounts in the zone when it is used."""
+
+    inside: str
+    location: str  # host:/path
+    options: str = ""  # comma-separated, as mount_nfs takes them
+
+
+@dataclass(frozen=True)
+class DatasetClone:
+    """A dataset of the host of which the zone gets a clone of its own."""
+
+    source: str
+    snapshot: str = ""  # empty: one is taken
+    inside: str = ""  # empty: where the source is mounted on the host
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Limits, each as zonecfg or zfs takes it; empty: none asked for."""
+
+    quota: str = ""
+    memory: str = ""
+    swap: str = ""
+    cpu: str = ""
+    shares: str = ""
+    processes: str = ""
+    tmpfs: str = ""
+
+
+@dataclass(frozen=True)
+class ClonedFs:
+    """One file system of a clone, as it will be made: `dataset` from `origin`, mounted on `inside`."""
+
+    dataset: str
+    origin: str
+    inside: str
+
+
+@dataclass(frozen=True)
 class Furniture:
     """All of it, checked for form; `check_on` looks whether the host has what it names."""
 
@@ -111,6 +151,10 @@ class Furniture:
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     elevated: tuple[str, ...] = ()
+    autonfs: tuple[AutoNfs, ...] = ()
+    clones: tuple[DatasetClone, ...] = ()
+    caps: Caps = Caps()
+    cloned: tuple[ClonedFs, ...] = ()  # what the clones come to on this host; filled by storage.settle
 
     @property
     def links(self) -> tuple[str, ...]:
