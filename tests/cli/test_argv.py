@@ -94,10 +94,10 @@ def test_values_that_look_like_options_stay_values() -> None:
         (["creat-giz"], "neither an action nor an option"),
         (["list", "--frob"], "no option --frob"),
         (["boot", "-z"], "needs a value"),
-        (["boot", "-z", "b", "--mount-lofs", "/x"], "no use for --mount-lofs"),
+        (["boot", "-z", "b", "--quota", "1G"], "no use for --quota"),
         (["list", "--json=yes"], "takes no value"),
-        (["rollback", "-z", "b", "-s", ""], "the value of -s is empty"),
-        (["create-diz", "-c", "g", "--zone="], "the value of --zone is empty"),
+        (["rollback", "-z", "b", "-s", ""], "the value of --snapshot is empty"),
+        (["boot", "--zone="], "the value of --zone is empty"),
         (["boot", "a", "b"], "neither an action nor an option"),
     ],
 )

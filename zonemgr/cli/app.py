@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from zonemgr.cli import argv as lines
+from zonemgr.cli.show import ERRORS, STEPS, TRACEBACKS, WARNINGS
 from zonemgr.cli.words import Action
 from zonemgr.errors import UsageError, ZonemgrError
 
@@ -53,6 +54,8 @@ def _run(line: lines.Line, words: list[str]) -> int:
 
     try:
         with signals_cancel():
+            for text in line.warnings:
+                runtime.screen.warn(f"{text}; it is left aside")
             if line.has("--print-config"):
                 _print_config(runtime)
             runtime.check_outfile()
@@ -67,7 +70,7 @@ def _run(line: lines.Line, words: list[str]) -> int:
     except BrokenPipeError:
         return _silent_pipe()
     except Exception as surprise:
-        if runtime.level >= 5:
+        if runtime.level >= TRACEBACKS:
             raise
         code = 125 if runtime.action in ("exec", "exec-diz") else 1
         text = f"this should not happen: {type(surprise).__name__}: {surprise}"
@@ -126,18 +129,24 @@ def _epilog(action: Action) -> str:
 
 
 def _level(line: lines.Line) -> int:
-    if line.has("--errors-only"):
-        return 0
-    if line.has("--quiet"):
-        return 1
-    debug = line.value("--debug")
-    if debug is None:
-        return 1 if line.has("--json") else 2
+    """The last of -q, -Q and -d wins; each -d without a number is one more."""
+    level = WARNINGS if line.has("--json") else STEPS
+    for option, value in line.everywhere:
+        if option.name == "--errors-only":
+            level = ERRORS
+        elif option.name == "--quiet":
+            level = WARNINGS
+        elif option.name == "--debug":
+            level = level + 1 if value.startswith("+") else _number(value)
+    return level
+
+
+def _number(text: str) -> int:
     try:
-        return int(debug) if not debug.startswith("+") else 5
+        return int(text)
     except ValueError:
         raise UsageError(
-            f"{debug!r} is not a debugging level", hint="a number: 0 errors … 5 host commands"
+            f"{text!r} is not a debugging level", hint="a number: 1 errors … 4 host commands, 5 tracebacks"
         ) from None
 
 

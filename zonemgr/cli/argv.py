@@ -15,6 +15,8 @@ from zonemgr.cli.words import ACTION_OF, OPTION_OF, OPTIONS, Action, Option
 from zonemgr.errors import UsageError
 
 LIST_FLAGS = re.compile(r"-[cvpin]+")
+DEVEL_DEBUG = "DEVEL_DEBUG"  # the predecessor's way to call one of its own functions
+MAKERS = ("create-giz", "create-diz", "exec-diz")
 OWN_WORDS = ("lab", "log", "config", "completion")  # what follows these is theirs, options and all
 
 
@@ -26,6 +28,7 @@ class Line:
     everywhere: list[tuple[Option, str]] = field(default_factory=list)
     options: list[tuple[Option, str]] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what is left aside, for old command lines
 
     def has(self, name: str) -> bool:
         return any(option.name == name for option, _ in (*self.everywhere, *self.options))
@@ -47,6 +50,9 @@ def parse(argv: list[str]) -> Line:
     rest = list(argv)
     while rest:
         word = rest.pop(0)
+        if word == DEVEL_DEBUG:
+            _take_old_function(line, rest)
+            return line
         if word == "--":
             _trailing(line, rest)
             break
@@ -59,9 +65,20 @@ def parse(argv: list[str]) -> Line:
                 break
         else:
             _take_word(line, word)
+    _drop_empty(line)
     _imply_action(line)
+    _split_snapshots(line)
     _refuse_strays(line)
     return line
+
+
+def _take_old_function(line: Line, words: list[str]) -> None:
+    """What stands before it are the options of the function; the only one that had a use for them is now modify."""
+    if words == ["setup_zone_postinstall"]:
+        line.action = ACTION_OF["modify"]
+        _refuse_strays(line)
+    else:
+        line.action, line.words, line.options = ACTION_OF[DEVEL_DEBUG], words, []
 
 
 def _take_option(line: Line, word: str, rest: list[str]) -> None:
@@ -79,9 +96,8 @@ def _take_option(line: Line, word: str, rest: list[str]) -> None:
         value = ""
     elif not equals:
         value = _value_of(option, name, rest)
-    if option.takes and not option.list and not value:
-        # An unset variable of a script, most likely: `rollback -s ""` must not mean the newest snapshot.
-        raise UsageError(f"the value of {name} is empty", hint="leave the option out if nothing is meant")
+    if option.everywhere and option.takes and not value:
+        raise _empty(name)
     (line.everywhere if option.everywhere else line.options).append((option, value))
 
 
@@ -91,6 +107,43 @@ def _value_of(option: Option, name: str, rest: list[str]) -> str:
     if not rest:
         raise UsageError(f"{name} needs a value")
     return rest.pop(0)
+
+
+def _drop_empty(line: Line) -> None:
+    """An empty value is an unset variable of a script, most likely: the predecessor's makers took it as not given.
+
+    Of other actions it is refused: `rollback -s ""` must not mean the newest snapshot, nor `destroy -s ""` the zone.
+    """
+    empty = [option for option, value in line.options if option.takes and not option.list and not value]
+    if not empty:
+        return
+    if line.action is None or line.action.name not in MAKERS:
+        raise _empty(empty[0].name)
+    line.options = [(option, value) for option, value in line.options if value or option not in empty]
+
+
+def _empty(name: str) -> UsageError:
+    return UsageError(f"the value of {name} is empty", hint="leave the option out if nothing is meant")
+
+
+def _split_snapshots(line: Line) -> None:
+    """`-z ZONE@SNAP` is `-z ZONE -s SNAP`, and `-c GIZ@SNAP` names the snapshot to clone from."""
+    if line.action is None:
+        return
+    for option, value in list(line.options):
+        zone, at, snapshot = value.partition("@")
+        if not at or option.name not in ("--zone", "--clone") or "--snapshot" not in line.action.takes:
+            continue
+        if option.name == "--zone" and line.action.name in MAKERS:
+            continue  # a new zone has no snapshots; its name is refused where it is checked
+        if not (zone and snapshot):
+            raise UsageError(f"{value!r} is not ZONE@SNAP", hint="name both, or leave the @ out")
+        given = line.value("--snapshot")
+        if given not in (None, snapshot):
+            raise UsageError(f"{value} and -s {given} are two snapshots", hint="leave one of them out")
+        line.options[line.options.index((option, value))] = (option, zone)
+        if given is None:
+            line.options.append((OPTION_OF["--snapshot"], snapshot))
 
 
 def _take_action(line: Line, action: Action, rest: list[str]) -> None:
@@ -141,15 +194,22 @@ def _imply_action(line: Line) -> None:
 
 
 def _refuse_strays(line: Line) -> None:
-    """An option that the action has no use for is an error, not a silent nothing."""
+    """An option that the action has no use for is an error, not a silent nothing.
+
+    The predecessor said nothing about it, and callers give one set of options to all actions: its own options are
+    left aside with a warning.
+    """
     if line.action is None or line.has("--help"):
         return
-    for option, _ in line.options:
-        if option.name not in line.action.takes:
-            raise UsageError(
-                f"{line.action.name} has no use for {option.name}",
-                hint=f"see: zonemgr {line.action.name} --help",
-            )
+    for option, value in list(line.options):
+        if option.name in line.action.takes:
+            continue
+        text = f"{line.action.name} has no use for {option.name}"
+        if not option.old:
+            raise UsageError(text, hint=f"see: zonemgr {line.action.name} --help")
+        line.options.remove((option, value))
+        if text not in line.warnings:
+            line.warnings.append(text)
 
 
 def _spelled(options: list[tuple[Option, str]], action: Action) -> list[str]:

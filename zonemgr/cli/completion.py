@@ -111,13 +111,19 @@ def _words(action: Action, before: list[str]) -> list[str]:
     if action.name == "config":
         from zonemgr import config
 
-        return [row[0] for row in config.show(config.Config())] if "get" in before else ["show", "get"]
+        return (
+            [row[0] for row in config.show(config.Config())]
+            if "get" in before
+            else ["show", "get", "import-legacy"]
+        )
     if action.name == "completion":
         return ["bash", "zsh", "fish"]
     if action.name == "lab":
         return ["create", "run", "shell", "log", "status", "destroy"]
     if action.name == "log":
         return ["stdout", "stderr", "host"] if before[-1:] != ["log"] else _runs()
+    if action.words == "zones":
+        return _zones("giz")
     return _zones(None) if action.words == "zone" else _options(action)
 
 
@@ -167,4 +173,4 @@ def _runs() -> list[str]:
 def _host() -> Door:
     from zonemgr.cli.runtime import Runtime
 
-    return Runtime([], level=0).host
+    return Runtime([], level=1).host

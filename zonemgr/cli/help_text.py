@@ -24,7 +24,7 @@ EVERYWHERE = (
     ("--config FILE", "read this configuration file too"),
     ("--print-config", "show the configuration in force, and where each value is from"),
     ("-n, --dry-run", "only show what would be done"),
-    ("-d, --debug [LEVEL]", "more to see: 5 and up also every host command"),
+    ("-d, --debug [LEVEL]", "one more level, or this one: 4 shows every host command"),
     ("-q, -Q", "warnings and errors only; errors only"),
     ("-O, --outfile FILE", "append GENERATED_ZONENAME='…' to FILE"),
     ("--json", "the result, or the error, as one JSON object on stdout"),

@@ -18,8 +18,9 @@ def _plain(change: Callable[[Site, str], None], text: str) -> Callable[..., None
 
     def run(ctx: typer.Context, zone: o.Zone = "") -> None:
         runtime: Runtime = ctx.obj
-        change(runtime.site, runtime.named(zone))
-        _say(runtime, zone)
+        name = runtime.named(zone)
+        change(runtime.site, name)
+        _say(runtime, name)
 
     run.__doc__ = text
     return run
@@ -32,8 +33,9 @@ def _patient(change: Callable[[Site, str, float], None], text: str) -> Callable[
         runtime: Runtime = ctx.obj
         if timeout is not None and not 0 < timeout < 1e6:
             raise UsageError(f"{timeout:g} is no time to wait", hint="seconds, more than 0")
-        change(runtime.site, runtime.named(zone), timeout or 0)
-        _say(runtime, zone)
+        name = runtime.named(zone)
+        change(runtime.site, name, timeout or 0)
+        _say(runtime, name)
 
     run.__doc__ = text
     return run

@@ -37,6 +37,7 @@ def _list(runtime: Runtime, flags: str, kind: str | None, zone: str) -> None:
         raise UsageError("-p and -v exclude each other", hint="as with zoneadm list")
     rows = [one for one in survey.managed_zones(runtime.host) if kind in (None, one.kind)]
     if zone:
+        zone = runtime.by_uuid(zone)
         rows = [one for one in rows if one.name == zone]
         if not rows:
             raise NotThere(f"there is no such zone {zone}", hint=f"see: zonemgr {runtime.action}")

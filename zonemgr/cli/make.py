@@ -28,10 +28,12 @@ def create_giz(
     from zonemgr.workflows import furnish, golden
 
     runtime: Runtime = ctx.obj
+    if zone and zone_autoname:
+        raise UsageError("-z and -Z exclude each other", hint="leave one of them out")
     lists = {word: tuple(contents.pop(word).split()) for word in contents.keys() - {"brand", "template"}}
     request = golden.GoldenRequest(
-        zone, origin=clone, snapshot=snapshot, autoname=zone_autoname, source=source, wishes=furnish.Wishes(**wishes),
-        brand=contents["brand"], template=contents["template"], **lists,
+        zone, origin=runtime.by_uuid(clone), snapshot=snapshot, autoname=zone_autoname, source=source,
+        wishes=furnish.Wishes(**wishes), brand=contents["brand"], template=contents["template"], **lists,
     )  # fmt: skip
     made = golden.create(runtime.site, request)
     runtime.generated(made.zone)
@@ -50,7 +52,9 @@ def create_diz(
     from zonemgr.workflows import disposable
 
     runtime: Runtime = ctx.obj
-    made = disposable.create(runtime.site, _request(zone, zone_autoname, clone, snapshot, contents, wishes))
+    made = disposable.create(
+        runtime.site, _request(zone, zone_autoname, runtime.by_uuid(clone), snapshot, contents, wishes)
+    )
     runtime.generated(made.zone)
     runtime.show({"zone": made.zone, "origin": made.origin, "run": made.run}, made.zone)
 
@@ -74,7 +78,7 @@ def exec_diz(
 
     runtime: Runtime = ctx.obj
     command = _command(runtime, exec_cmd, exec_user, exec_discard, exec_env, exec_cwd, exec_timeout)
-    request = _request(zone, zone_autoname, clone, snapshot, contents, wishes)
+    request = _request(zone, zone_autoname, runtime.by_uuid(clone), snapshot, contents, wishes)
     _finish(runtime, execute.in_new_zone(runtime.site, request, command, runtime.generated))
 
 

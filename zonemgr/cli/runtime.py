@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zonemgr.cli.show import Screen
-from zonemgr.errors import UsageError
+from zonemgr.cli.show import STEPS, Screen
+from zonemgr.errors import NotThere, UsageError
 
 if TYPE_CHECKING:
     from zonemgr.config import Config
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
     from zonemgr.workflows.job import Site
 
 
+OLD_CONFIG = Path("/etc/zones/zonemgr.conf")  # illumos-zonemgr's
+UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
 @dataclass
 class Runtime:
     """One call of zonemgr."""
 
     argv: list[str]
     config_file: str = ""
-    level: int = 2
+    level: int = STEPS
     dry_run: bool = False
     as_json: bool = False
     outfile: str = ""
@@ -42,7 +47,12 @@ class Runtime:
     def config(self) -> Config:
         from zonemgr import config
 
-        return config.load(explicit=Path(self.config_file) if self.config_file else None, environ=os.environ)
+        found = config.load(explicit=Path(self.config_file) if self.config_file else None, environ=os.environ)
+        if not found.set_by and OLD_CONFIG.exists():
+            self.screen.warn(
+                f"{OLD_CONFIG} is not read any more; see: zonemgr config import-legacy {OLD_CONFIG}"
+            )
+        return found
 
     @cached_property
     def host(self) -> Door:
@@ -82,10 +92,24 @@ class Runtime:
             self.screen.command(str(line))
 
     def named(self, zone: str) -> str:
-        """The zone of an action that needs one."""
+        """The zone of an action that needs one, by its name or its UUID."""
         if not zone:
             raise UsageError(f"{self.action} of which zone?", hint=f"zonemgr {self.action} -z NAME")
-        return zone
+        return self.by_uuid(zone)
+
+    def by_uuid(self, zone: str) -> str:
+        """The name of the zone that has this UUID; anything else is a name itself. A zone may be named like a UUID."""
+        if not UUID.fullmatch(zone):
+            return zone
+        from zonemgr.host import zoneadm
+
+        rows = zoneadm.list_zones(self.host)
+        if any(row.name == zone for row in rows):
+            return zone
+        found = next((row.name for row in rows if row.uuid.lower() == zone.lower()), None)
+        if found is None:
+            raise NotThere(f"there is no zone with the UUID {zone}", hint="see: zoneadm list -cp")
+        return found
 
     def show(self, value: Any, text: str | None = None) -> None:
         """The result: JSON if asked for, else a text of its own, if it has one."""

@@ -12,11 +12,12 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zonemgr.workflows.steps import Step
 
-ERRORS, WARNINGS, STEPS, COMMANDS = 0, 1, 2, 5
+# The predecessor's levels. Errors are always shown.
+ERRORS, WARNINGS, STEPS, COMMANDS, TRACEBACKS = 1, 2, 3, 4, 5
 
 
 class Screen:
-    """Progress for people. `level`: 0 errors, 1 warnings, 2 steps (default), 5 and up also host commands."""
+    """Progress for people. `level`: 1 errors, 2 warnings, 3 steps (default), 4 host commands, 5 tracebacks."""
 
     def __init__(self, level: int = STEPS, stream: IO[str] | None = None) -> None:
         self.level = level

@@ -18,6 +18,7 @@ class Option:
     )
     list: bool = False  # appended when repeated; whitespace-separated inside
     everywhere: bool = False  # every action takes it
+    old: bool = False  # the predecessor had it
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,20 @@ class Action:
 
 def _option(*spellings: str, takes: str = "", many: bool = False, everywhere: bool = False) -> Option:
     long = next(s for s in spellings if s.startswith("--"))
-    return Option(long, spellings, takes, many, everywhere)
+    return Option(long, spellings, takes, many, everywhere, long in PREDECESSOR)
 
 
 # Limits of a zone; each has a --drop- counterpart for modify.
 CAPS = (
     "--quota", "--cap-memory", "--cap-swap", "--cap-cpu", "--cpu-shares", "--max-processes", "--tmpfs-size",
+)  # fmt: skip
+
+# What illumos-zonemgr had besides the options of every action, by our names.
+PREDECESSOR = (
+    "--zone", "--zone-autoname", "--template", "--brand", "--clone", "--snapshot", "--add-packages",
+    "--remove-packages", "--add-publishers", "--remove-publishers", "--mount-lofs", "--mount-autonfs",
+    "--delegate-dataset", "--copy-users", "--copy-groups", "--elevate-users", "--add-vnic", "--add-vnic-over",
+    "--exec-cmd", "--exec-user", "--exec-discard",
 )  # fmt: skip
 
 OPTIONS: tuple[Option, ...] = (
@@ -230,5 +239,9 @@ ACTIONS: tuple[Action, ...] = (
             module="lab", words="rest"),
 )  # fmt: skip
 
+# Not among the actions that are shown: test suites of the predecessor call it.
+DEVEL_DEBUG = _action("DEVEL_DEBUG", group="", summary="Some of the predecessor's functions", module="predecessor",
+                      takes=tuple(o.name for o in OPTIONS if o.old), words="rest")  # fmt: skip
+
 OPTION_OF = {spelling: option for option in OPTIONS for spelling in option.spellings}
-ACTION_OF = {spelling: action for action in ACTIONS for spelling in action.spellings}
+ACTION_OF = {spelling: action for action in (*ACTIONS, DEVEL_DEBUG) for spelling in action.spellings}

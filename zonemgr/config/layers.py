@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zonemgr.config.sections import SECTIONS, Config
 from zonemgr.config.setting import PREFIX, SETTINGS, Value, nearest, unknown
 from zonemgr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zonemgr.config.legacy import Legacy
 
 BUILT_IN = "built-in"
 OPTIONS = "command line"
@@ -119,7 +122,25 @@ def _parsed(path: Path) -> dict[str, Any]:
 
         if os.fstat(file.fileno()).st_mode & 0o002:
             raise ValueError("everyone can write it, yet it says what to run as root")
-        return tomllib.load(file)
+        text = file.read().decode()
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        from zonemgr.config import legacy
+
+        if not legacy.looks_like_it(text):
+            raise
+        return _old(legacy.read(text))
+
+
+def _old(found: Legacy) -> dict[str, Any]:
+    """The predecessor's file, which its callers name with --config: taken when nothing in it gets lost."""
+    from zonemgr.config import legacy
+
+    lost = [str(left) for left in found.left_out if left.matters]
+    if lost:
+        raise ValueError(f"of this shell configuration, not everything can be taken over: {'; '.join(lost)}")
+    return legacy.tables(found)
 
 
 def _from_variables(environ: Mapping[str, str], faults: list[str]) -> Iterator[_Raw]:

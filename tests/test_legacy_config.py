@@ -1,0 +1,110 @@
+"""The predecessor's configuration is read, never run, and what has no place is named."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from zonemgr import config
+from zonemgr.cli.app import main
+from zonemgr.config import legacy
+from zonemgr.errors import ConfigError
+
+PLAIN = """\
+# Golden images live under this dataset
+BRAND_GIZ="nlipkg" ; TEMPLATE_GIZ='OInlipkg'
+POOL=tank
+DATASET_CONTAINMENT_GIZ="$POOL/zones/GIZ"
+DATASET_CONTAINMENT_DIZ=${POOL}/zones/DIZ  # and these are thrown away
+DATASET_CONTAINMENT_DIZ_MPT="/zones/D"
+DATASET_CONTAINMENT_GIZ_COMPRESSION="gzip-9"
+DATASET_CONTAINMENT_GIZ_DEDUP=on
+DATASET_CONTAINMENT_DIZ_DEDUP=on
+ELEVATE_CMD="sudo -n"
+CAN_ZFS_CREATE_RECURSIVE=yes
+ADD_PACKAGE_FMRIS="gcc-14 \\
+   git"
+:
+"""
+
+
+def test_plain_settings_come_over() -> None:
+    found = legacy.read(PLAIN)
+    assert legacy.tables(found) == {
+        "giz": {"brand": "nlipkg", "template": "OInlipkg", "dataset": "tank/zones/GIZ", "mountpoint": "/tank/zones/GIZ",
+                "compression": "gzip-9", "packages": ["gcc-14", "git"]},
+        "diz": {"dataset": "tank/zones/DIZ", "mountpoint": "/zones/D"},
+        "zfs": {"dedup": "on"},
+        "host": {"elevate": "sudo -n"},
+    }  # fmt: skip
+    assert [str(left) for left in found.left_out] == [
+        "line 11: CAN_ZFS_CREATE_RECURSIVE=yes: missing ancestors are always made"
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["touch {there}", "EXEC_USER=$(touch {there})", "EXEC_USER=`touch {there}`", "X=1 touch {there}",
+     "[ -z '' ] && touch {there}", ". {there}", "EXEC_USER=a; touch {there}", "EXEC_USER=a | touch {there}",
+     "f() {{ touch {there}; }}; f", "EXEC_USER=${{X:=$(touch {there})}}", "EXEC_USER=<(touch {there})"],
+)  # fmt: skip
+def test_nothing_is_run(line: str, tmp_path: Path) -> None:
+    there = tmp_path / "run"
+    found = legacy.read(line.format(there=there))
+    assert not there.exists()
+    assert any(left.matters for left in found.left_out)
+    assert "touch" not in str(found.values)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("'a b'", "a b"), ('"a $NO"', None), ("a\\ b", "a b"), ("'$x'", "$x"), ('"it\'s"', "it's"), ("a'b'\"c\"", "abc"),
+     ('"${POOL}x"', "px"), ("${POOL:-q}", None), ("$POOL$POOL", "pp"), ("'a\\'", "a\\")],
+)  # fmt: skip
+def test_words_are_what_a_shell_would_make_of_them(text: str, value: str | None) -> None:
+    found = legacy.read(f"POOL=p\nEXEC_USER={text}\n")
+    assert found.values.get("exec.user") == value
+    assert bool(found.left_out) == (value is None)
+
+
+def test_dedup_that_differs_is_named() -> None:
+    found = legacy.read("DATASET_CONTAINMENT_GIZ_DEDUP=on\nDATASET_CONTAINMENT_DIZ_DEDUP=off\n")
+    assert "zfs.dedup" not in found.values
+    assert [left.matters for left in found.left_out] == [True, False]
+
+
+def test_values_zonemgr_would_refuse_are_named() -> None:
+    found = legacy.read("DATASET_CONTAINMENT_GIZ='a b'\nEXEC_DISCARD=sometimes\nCOPY_USERS=jim\n")
+    assert found.values == {}
+    assert [left.line for left in found.left_out] == [1, 2, 3]
+
+
+def test_what_is_printed_is_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = tmp_path / "zonemgr.conf", tmp_path / "zonemgr.toml"
+    old.write_text(PLAIN + 'COPY_USERS="jim\njoe"\n')
+    assert main(["config", "import-legacy", str(old)]) == 0
+    shown = capsys.readouterr()
+    new.write_text(shown.out)
+    assert tomllib.loads(shown.out)["giz"]["brand"] == "nlipkg"
+    assert config.load([], explicit=new, environ={}).giz.dataset == "tank/zones/GIZ"
+    assert "line 15: COPY_USERS=jim joe" in shown.err
+    assert "# Not taken over, line 15" in shown.out
+
+
+def test_the_old_file_serves_as_it_is_when_nothing_gets_lost(tmp_path: Path) -> None:
+    """Old command lines name it: `--config zonemgr_selftest.cfg`."""
+    old = tmp_path / "selftest.cfg"
+    old.write_text(PLAIN)
+    assert config.load([], explicit=old, environ={}).diz.dataset == "tank/zones/DIZ"
+    old.write_text(PLAIN + "EXEC_USER=$(id -un)\n")
+    with pytest.raises(ConfigError, match="line 15: EXEC_USER"):
+        config.load([], explicit=old, environ={})
+
+
+def test_a_broken_toml_file_is_not_taken_for_an_old_one(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text('[giz]\ndataset = "x\nGIZ_X=1\n')
+    with pytest.raises(ConfigError, match="line 2"):
+        config.load([], explicit=broken, environ={})
