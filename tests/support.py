@@ -15,6 +15,7 @@ from zonemgr.host.contract import CommandLine
 from zonemgr.host.door import CallableHost, Chunk
 from zonemgr.lab import inprocess
 from zonemgr.lab.call import TimeLimit
+from zonemgr.lab.pkg import publish as publishing
 from zonemgr.lab.world import World
 from zonemgr.workflows.job import Site
 from zonemgr.workflows.steps import Quiet
@@ -111,6 +112,31 @@ class Lab:
             if root.is_dir():
                 return root / path.lstrip("/")
         raise AssertionError(f"zone {zone} has no root")
+
+    def publish(
+        self,
+        package: str,
+        version: str = "",
+        *,
+        publisher: str = "",
+        reboot: bool = False,
+        depends: Sequence[str] | None = None,
+        excludes: Sequence[str] | None = None,
+        obsolete: bool = False,
+        licence: bool = False,
+    ) -> str:
+        """Put a package into a repository, without a version the next one; its FMRI. See lab.pkg.publish."""
+        return publishing.publish(
+            self.world,
+            package,
+            version,
+            publisher=publisher,
+            reboot=reboot,
+            depends=depends,
+            excludes=excludes,
+            obsolete=obsolete,
+            licence=licence,
+        )
 
     def copy(self, directory: Path) -> Lab:
         return Lab(inprocess.copy(self.world, directory), self.user)

@@ -95,11 +95,10 @@ def create_image(
     Raises PkgError with pkg's text and exit status. Files of packages are not put into the tree.
     """
     from zonemgr.lab import place
-    from zonemgr.lab.pkg import plan
+    from zonemgr.lab.pkg import plan, shelves
     from zonemgr.lab.pkg.image import Image, Publisher
 
-    where = place.at_root(world, None, root)
-    image = Image(where, seen=where.updates)
+    image = Image(place.at_root(world, None, root), shelves.of(world))
     for name, uri in publishers:
         known = image.publisher(name)
         if known is None:
@@ -107,6 +106,7 @@ def create_image(
         else:
             known.origins.append(uri)
     _check_publishers(image)
+    image.refresh()
     todo, asked = plan.install(image, packages, origins=[], accept=True)
     todo.carry_out(image, asked)
     return [package.fmri for package in todo.add]
@@ -124,13 +124,12 @@ def _check_publishers(image: object) -> None:
 
 def _first_day(world: World) -> None:
     from zonemgr.lab import place
-    from zonemgr.lab.pkg import catalogue, plan
+    from zonemgr.lab.pkg import plan, shelves
     from zonemgr.lab.pkg.image import Image, Publisher
 
-    image = Image(replace(place.global_zone(world), root=world.host))
-    image.publishers = [
-        Publisher(each.publisher, [each.origin]) for each in catalogue.REPOSITORIES[world.flavour]
-    ]
+    image = Image(replace(place.global_zone(world), root=world.host), shelves.of(world), zone=False)
+    image.publishers = [Publisher(each.publisher, [each.origin]) for each in image.shelves.repositories]
+    image.refresh()
     names = ["entire", "system/zones/internal", "pkg:/developer/gcc-14", "developer/versioning/git"]
     todo, asked = plan.install(image, names, origins=[], accept=True)
     todo.carry_out(image, asked)

@@ -1,6 +1,7 @@
-"""What the lab's package repositories have: an invented catalogue, small but with dependencies and a conflict.
+"""What the lab's package repositories have from the first day: an invented catalogue, with dependencies and a conflict.
 
-Repositories are updated when the fact `pkg.updates` of the world is raised: packages then have newer versions.
+Repositories are updated when the fact `pkg.updates` of the world is raised: packages then have newer versions. What
+else is published later is in `shelves`.
 """
 
 from __future__ import annotations
@@ -122,6 +123,14 @@ class Package:
     publisher: str
     version: str  # 0.5.11-2024.0.0.0
     stamp: str = BUILT
+    own: Entry | None = None  # what it says of itself, when it is not of the catalogue above
+
+    @property
+    def entry(self) -> Entry:
+        return self.own or entries()[self.name]
+
+    def has(self, flag: str) -> bool:
+        return flag in self.entry.flags
 
     @property
     def fmri(self) -> str:
@@ -132,8 +141,9 @@ class Package:
         return f"{self.name}@{self.version}"
 
     @property
-    def key(self) -> tuple[int, ...]:
-        return tuple(int(part) for part in re.findall(r"\d+", self.version))
+    def key(self) -> tuple[tuple[int, ...], str]:
+        """What versions are ordered by: the release, then when it was published."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.version)), self.stamp
 
 
 @cache
@@ -156,12 +166,6 @@ def entries() -> dict[str, Entry]:
             old.excludes + (words if line[2] == "!" else ()),
         )
     return found
-
-
-def served(flavour: str, origin: str) -> Repository | None:
-    """The repository at an origin of this flavour's world."""
-    wanted = origin.rstrip("/")
-    return next((each for each in REPOSITORIES[flavour] if each.origin.rstrip("/") == wanted), None)
 
 
 def available(flavour: str, repository: Repository, level: int) -> list[Package]:

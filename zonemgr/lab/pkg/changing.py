@@ -58,13 +58,19 @@ def update(run: Run, words: Sequence[str]) -> int:
     given, patterns = _read(run, words)
     with run.changing() as image:
         _fetch(image, given)
-        plan = planning.update(image, patterns, origins=_origins(image, given))
+        plan = planning.update(image, patterns, origins=_origins(image, given), accept="accept" in given)
         return _finish(run, image, plan, given, [])
 
 
 def _fetch(image: Image, given: dict[str, list[str]]) -> None:
-    if "no-refresh" not in given:
-        image.refresh()
+    """A catalogue that cannot be fetched ends it: pkg does not go on with half of what there is."""
+    if "no-refresh" in given:
+        return
+    silent = image.refresh()
+    if silent:
+        from zonemgr.lab.pkg import publishers
+
+        raise PkgError(str(publishers.not_refreshed(image, silent, len(image.refreshed()))))
 
 
 def _origins(image: Image, given: dict[str, list[str]]) -> list[str]:
@@ -135,6 +141,10 @@ def refresh(run: Run, words: Sequence[str]) -> int:
         if unknown:
             text = "\n".join(f"Unknown publisher '{name}'." for name in unknown)
             raise PkgError(text, OOPS if len(unknown) == len(names) else PARTIAL)
-        image.refresh()
+        silent = image.refresh(names)
         image.save()
+        if silent:
+            from zonemgr.lab.pkg import publishers
+
+            raise publishers.not_refreshed(image, silent, len(image.refreshed(names)))
     return OK

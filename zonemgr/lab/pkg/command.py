@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from zonemgr.lab import options, place
-from zonemgr.lab.call import Call
-from zonemgr.lab.pkg import USAGE
+from zonemgr.lab.call import Call, NoWorld
+from zonemgr.lab.pkg import USAGE, shelves
 from zonemgr.lab.pkg.image import Image, Locked, exclusive, load
 from zonemgr.lab.pkg.plan import PkgError
 from zonemgr.lab.place import Place
@@ -20,6 +20,7 @@ class Run:
         self.call, self.name = call, name
         self.root = root  # as the caller wrote it; empty: the image of the running system
         self.where = self._place()
+        self.shelves = shelves.told(self.where) if isinstance(call.world, NoWorld) else shelves.of(call.world)
 
     def _place(self) -> Place:
         here = place.here(self.call)
@@ -37,7 +38,7 @@ class Run:
         return self.root in ("", "/")
 
     def image(self) -> Image:
-        found = load(self.where)
+        found = load(self.where, self.shelves)
         if found is None:
             raise PkgError(f"No image rooted at '{self.root or '/'}'")
         return found
@@ -93,7 +94,7 @@ class Run:
             if entry.state != "installed" or _brand(self.call, entry.name) not in linked:
                 continue
             root = f"{entry.zonepath}/root"
-            if load(place.at_root(self.call.world, None, self.call.world.path(root))) is None:
+            if load(place.at_root(self.call.world, None, self.call.world.path(root)), self.shelves) is None:
                 raise PkgError(f"No image rooted at '{root}'")
 
 
@@ -137,7 +138,7 @@ def run(
 
 def error(text: str, name: str) -> str:
     """pkg's prefix goes behind the white space a message starts with."""
-    if text.startswith("lab: "):
+    if text.startswith(("lab: ", "pkg: ")):
         return text
     bare = text.lstrip()
     blank = text[: len(text) - len(bare)]

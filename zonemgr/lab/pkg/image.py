@@ -5,15 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zonemgr.lab import place
-from zonemgr.lab.pkg import catalogue
+from zonemgr.lab.pkg import shelves
 from zonemgr.lab.pkg.catalogue import Package
+from zonemgr.lab.pkg.shelves import Shelves
 from zonemgr.lab.place import Place
 
 MARK = "var/pkg/pkg5.image"
@@ -28,25 +29,35 @@ class Publisher:
     mirrors: list[str] = field(default_factory=list)
     sticky: bool = True
     enabled: bool = True
+    seen: tuple[int, int] = (-1, 0)  # how new the catalogue is that was fetched last; -1: none was
 
 
 @dataclass
 class Image:
     where: Place
+    shelves: Shelves
     publishers: list[Publisher] = field(default_factory=list)  # by rank
     installed: dict[str, Package] = field(default_factory=dict)
     manual: set[str] = field(default_factory=set)
-    seen: int = 0  # how new the catalogues are that were fetched last
+    zone: bool = True  # what the variant opensolaris.zone says
 
     def known(self, *, origins: list[str] | None = None) -> list[Package]:
-        """Packages of the enabled publishers by their fetched catalogues, best publisher first."""
-        wanted = [uri for each in self.publishers if each.enabled for uri in each.origins] + (origins or [])
-        found: list[Package] = []
-        for uri in dict.fromkeys(wanted):
-            repository = catalogue.served(self.where.flavour, uri)
+        """Packages of the enabled publishers by their fetched catalogues, best publisher first.
+
+        `origins` are looked at besides, for this one time, as they are now.
+        """
+        found: dict[str, Package] = {}
+        for publisher in self.publishers:
+            for uri in publisher.origins if publisher.enabled else ():
+                repository = self.shelves.ever_served(uri)
+                if repository is not None and repository.publisher == publisher.name:
+                    at_hand = self.shelves.available(repository, publisher.seen)
+                    found.update({each.fmri: each for each in at_hand})
+        for uri in origins or []:
+            repository = self.shelves.served(uri)
             if repository is not None:
-                found += catalogue.available(self.where.flavour, repository, self.seen)
-        return found
+                found.update({e.fmri: e for e in self.shelves.available(repository, self.shelves.now)})
+        return list(found.values())
 
     def publisher(self, name: str) -> Publisher | None:
         return next((each for each in self.publishers if each.name == name), None)
@@ -55,17 +66,35 @@ class Image:
     def preferred(self) -> str:
         return self.publishers[0].name if self.publishers else ""
 
-    def refresh(self) -> None:
-        self.seen = self.where.updates
+    def refresh(self, names: Iterable[str] = ()) -> dict[str, list[str]]:
+        """Fetch the catalogues of these publishers (none: of all that are enabled).
+
+        By publisher, the origins that do not answer; what an origin of the same publisher gave is taken.
+        """
+        silent = {}
+        for publisher in self.refreshed(names):
+            missing = [uri for uri in publisher.origins if self.shelves.served(uri) is None]
+            if missing:
+                silent[publisher.name] = missing
+            if len(missing) < len(publisher.origins):
+                publisher.seen = self.shelves.now
+        return silent
+
+    def refreshed(self, names: Iterable[str] = ()) -> list[Publisher]:
+        """The publishers that a refresh of these looks at."""
+        wanted = set(names)
+        return [
+            each
+            for each in self.publishers
+            if (each.name in wanted if wanted else each.enabled and each.origins)
+        ]
 
     def save(self) -> None:
         plain = {
             "publishers": [vars(each) for each in self.publishers],
-            "installed": {
-                name: [p.publisher, p.version, p.stamp] for name, p in sorted(self.installed.items())
-            },
+            "installed": [shelves.plain(self.installed[name]) for name in sorted(self.installed)],
             "manual": sorted(self.manual),
-            "seen": self.seen,
+            "zone": self.zone,
         }
         if place.read(self.where.root, MARK) is None:
             place.write(self.where.root, MARK, "[CONFIGURATION]\nversion = 4\n")
@@ -75,15 +104,15 @@ class Image:
             place.write(self.where.root, STATE, text)
 
 
-def load(where: Place) -> Image | None:
+def load(where: Place, at: Shelves) -> Image | None:
     """The image at a root; None when there is none."""
     text = place.read(where.root, STATE)
     if text is None or place.read(where.root, MARK) is None:
         return None
     plain: dict[str, Any] = json.loads(text)
-    installed = {name: Package(name, *values) for name, values in plain["installed"].items()}
-    publishers = [Publisher(**each) for each in plain["publishers"]]
-    return Image(where, publishers, installed, set(plain["manual"]), int(plain["seen"]))
+    installed = {row[0]: shelves.loaded(row) for row in plain["installed"]}
+    publishers = [Publisher(**{**each, "seen": tuple(each["seen"])}) for each in plain["publishers"]]
+    return Image(where, at, publishers, installed, set(plain["manual"]), bool(plain["zone"]))
 
 
 class Locked(Exception):

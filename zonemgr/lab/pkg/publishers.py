@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from zonemgr.lab.pkg import catalogue
 from zonemgr.lab.pkg.command import OK, OOPS, PARTIAL, Run, usage
 from zonemgr.lab.pkg.image import Image, Publisher
 from zonemgr.lab.pkg.plan import PkgError
@@ -30,9 +29,9 @@ def check_origin(image: Image, publisher: str, uri: str) -> None:
             if scheme
             else f"'{uri}' is not a valid URI."
         )
-    repository = catalogue.served(image.where.flavour, uri)
+    repository = image.shelves.served(uri)
     if repository is None:
-        raise PkgError(_no_repository(publisher, uri))
+        raise PkgError(_no_repository(image, publisher, uri))
     if publisher and repository.publisher != publisher:
         raise PkgError(
             f"The repository at {uri} does not contain package data for {publisher}; only {repository.publisher}.\n\n"
@@ -41,8 +40,8 @@ def check_origin(image: Image, publisher: str, uri: str) -> None:
         )
 
 
-def _no_repository(publisher: str, uri: str) -> str:
-    contact = f"Unable to contact valid package repository: {uri}"
+def _no_repository(image: Image, publisher: str, uri: str) -> str:
+    contact = unreachable(image, uri)
     if not publisher:
         return contact
     return (
@@ -50,6 +49,39 @@ def _no_repository(publisher: str, uri: str) -> str:
         "Please verify the repository's location and the client's network configuration.\n"
         f"Additional details:\n\n{contact}"
     )
+
+
+def unreachable(image: Image, uri: str) -> str:
+    """What the transport says of an origin that does not answer."""
+    place = urlsplit(uri)
+    host, port = place.hostname or "", place.port or (443 if place.scheme == "https" else 80)
+    if place.scheme == "file":
+        trouble = f"code: E_FILE_COULDNT_READ_FILE (37) reason: Couldn't open file {place.path}"
+    elif image.shelves.ever_served(uri) is None:
+        trouble = f"code: E_COULDNT_RESOLVE_HOST (6) reason: Could not resolve host: {host}"
+    else:
+        trouble = f"code: E_COULDNT_CONNECT (7) reason: Failed to connect to {host} port {port}"
+    return (
+        f"Unable to contact valid package repository: {uri}\n"
+        f"Encountered the following error(s):\nFramework error: {trouble}\nURL: '{uri}'"
+    )
+
+
+def not_refreshed(image: Image, silent: dict[str, list[str]], tried: int) -> PkgError:
+    """Some catalogues could not be fetched: by publisher, the origins that did not answer."""
+    done = tried - len(silent)
+    partial = sum(len(uris) < len(_origins(image, name)) for name, uris in silent.items())
+    text = f"pkg: {done}/{tried} catalogs successfully updated{f' ({partial} partial)' if partial else ''}:\n"
+    for name, uris in silent.items():
+        share = f"{len(uris)}/{len(_origins(image, name))}"
+        text += f"\n{share} repositories for publisher '{name}' could not be refreshed.\n"
+        text += "".join(f"\n{unreachable(image, uri)}" for uri in uris) + "\n"
+    return PkgError(text, PARTIAL if done + partial else OOPS)
+
+
+def _origins(image: Image, name: str) -> list[str]:
+    publisher = image.publisher(name)
+    return publisher.origins if publisher else []
 
 
 # -- publisher -----------------------------------------------------------------------------------------------
@@ -146,7 +178,7 @@ def _from_repository(run: Run, given: dict[str, list[str]], names: Sequence[str]
     uri = given["p"][-1]
     with run.changing() as image:
         check_origin(image, names[0] if names else "", uri)
-        repository = catalogue.served(image.where.flavour, uri)
+        repository = image.shelves.served(uri)
         assert repository is not None
         known = image.publisher(repository.publisher)
         _apply(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zonemgr.lab.pkg import catalogue
-from zonemgr.lab.pkg.catalogue import Package, entries
+from zonemgr.lab.pkg.catalogue import Package
 from zonemgr.lab.pkg.command import OK, OOPS, PARTIAL, Run, error, usage
 from zonemgr.lab.pkg.image import Image
 from zonemgr.lab.pkg.plan import PkgError
@@ -86,7 +86,7 @@ def _flags(image: Image, package: Package) -> str:
     have = image.installed.get(package.name)
     installed = have is not None and have.fmri == package.fmri
     manual = "m" if run_on_omnios(image) and package.name in image.manual and installed else "-"
-    return ("i" if installed else "-") + manual + ("o" if "o" in entries()[package.name].flags else "-")
+    return ("i" if installed else "-") + manual + ("o" if package.has("o") else "-")
 
 
 def run_on_omnios(image: Image) -> bool:
@@ -157,7 +157,7 @@ def _described(image: Image, package: Package) -> str:
     state = "Installed" if have is not None and have.fmri == package.fmri else "Not installed"
     component, _, branch = package.version.partition("-")
     rows = [
-        ("Name", package.name), ("Summary", entries()[package.name].summary), ("State", state),
+        ("Name", package.name), ("Summary", package.entry.summary), ("State", state),
         ("Publisher", package.publisher), ("Version", component), ("Branch", branch),
         ("Packaging Date", package.stamp), ("Size", "1.00 MB"), ("FMRI", package.fmri),
     ]  # fmt: skip
