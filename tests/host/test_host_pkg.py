@@ -47,7 +47,7 @@ def test_an_image_that_stays_locked_is_an_error(illumos: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "hint"), [(1, "Software Installation"), (6, "licence"), (3, None), (99, None)]
+    ("status", "hint"), [(1, "Software Installation"), (6, "licence"), (3, "a part"), (99, None)]
 )
 def test_other_statuses_are_errors(illumos: Any, status: int, hint: str | None) -> None:
     said = "pkg: Insufficient privilege\n" if status == 1 else "pkg install: no\n"
@@ -67,12 +67,12 @@ def test_inside_a_running_zone_pkg_goes_through_zlogin(illumos: Any) -> None:
     assert pkg.install(illumos.host, ZONE, "make") is False
     words = shlex.split(illumos.told[0])
     assert words[:4] == ["pfexec", "zlogin", "-S", "gold"]
-    assert words[4].startswith("pkg install --accept make; s=$?; ")
+    assert words[4].startswith("pkg install --deny-new-be --no-backup-be --accept make; s=$?; ")
 
 
 def test_installed_packages(illumos: Any) -> None:
     illumos.answers(
-        "pkg -R /zones/gold/root list -H",
+        "pfexec pkg -R /zones/gold/root list -H",
         "SUNWcs                                            0.5.11-2024.0.0.1          i--\n"
         "developer/gcc-13 (userland)                       13.2.0-2024.0.0.1          i-o\n",
     )
@@ -108,3 +108,41 @@ def test_publishers_in_order_with_their_origins(illumos: Any) -> None:
 def test_a_publisher_gets_exactly_these_origins(illumos: Any) -> None:
     illumos.answers("pfexec pkg -R /zones/gold/root set-publisher -G '*' -g https://a -g https://b local")
     assert pkg.set_publisher(illumos.host, ROOT, "local", "https://a", "https://b") is True
+
+
+def test_what_is_installed_by_full_name(illumos: Any) -> None:
+    illumos.answers(
+        "pfexec pkg -R /zones/gold/root list -H -v",
+        "pkg://openindiana.org/SUNWcs@0.5.11-2024.0.0.1:20241011T093000Z      i--\n"
+        "pkg://userland/developer/gcc-13@13.2.0-2024.0.0.1:20241011T093000Z  i-o\n",
+    )
+    assert pkg.contents(illumos.host, ROOT) == {
+        "SUNWcs": "pkg://openindiana.org/SUNWcs@0.5.11-2024.0.0.1:20241011T093000Z",
+        "developer/gcc-13": "pkg://userland/developer/gcc-13@13.2.0-2024.0.0.1:20241011T093000Z",
+    }
+
+
+def test_origins_come_and_go(illumos: Any) -> None:
+    illumos.answers("pfexec pkg -R /zones/gold/root set-publisher -G https://old -g https://new local")
+    assert pkg.change_origins(illumos.host, ROOT, "local", add=["https://new"], remove=["https://old"])
+    illumos.answers("pfexec pkg -R /zones/gold/root unset-publisher local")
+    assert pkg.unset_publisher(illumos.host, ROOT, "local")
+
+
+def test_packages_that_are_not_there_need_not_be_removed(illumos: Any) -> None:
+    illumos.answers("pfexec pkg -R /zones/gold/root uninstall --ignore-missing make", status=4)
+    assert pkg.uninstall(illumos.host, ROOT, "make", ignore_missing=True) is False
+
+
+@pytest.mark.parametrize("status", [0, 4, 5])
+def test_a_plan_is_only_asked_for(illumos: Any, status: int) -> None:
+    illumos.answers("pfexec pkg -R /zones/gold/root install -n --accept make", status=status)
+    assert pkg.plan(illumos.host, ROOT, "install", "--accept", "make") == status
+
+
+def test_a_plan_that_cannot_be_made_says_why(illumos: Any) -> None:
+    said = "pkg install: \nThe following pattern(s) did not match any allowable packages.  Try\n\n\tnosuch\n"
+    illumos.answers("pfexec pkg -R /zones/gold/root install -n nosuch", "", said, status=1)
+    with pytest.raises(CommandError, match="nosuch") as failed:
+        pkg.plan(illumos.host, ROOT, "install", "nosuch")
+    assert "pkg list -af" in (failed.value.hint or "")

@@ -6,15 +6,16 @@ Facts sheet 9. Exit 4 means that there was nothing to do; 7 that another client 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zonemgr.errors import CommandError
 from zonemgr.host import zlogin
+from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Completed, Host
 from zonemgr.model import PackageRow, Publisher, ZoneName
 
-NOTHING_TO_DO, LOCKED = 4, 7
+NOTHING_TO_DO, NOT_LIVE, LOCKED = 4, 5, 7
 # Seconds between two tries on a locked image; two minutes in all, longer than a refresh by cron.
 LOCK_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 40.0)
 PRIVILEGE_HINT = "this needs the profile Software Installation; see: profiles"
@@ -37,11 +38,34 @@ def install(
     host: Host, image: Image, *packages: str, accept: bool = True, limit: float | None = None
 ) -> bool:
     """Install packages, accepting licences unless told not to; False when they were all there already."""
-    return _change(host, image, "install", *(["--accept"] if accept else []), *packages, limit=limit)
+    return _change(
+        host, image, "install", *_live(image), *(["--accept"] if accept else []), *packages, limit=limit
+    )
 
 
-def uninstall(host: Host, image: Image, *packages: str, limit: float | None = None) -> bool:
-    return _change(host, image, "uninstall", *packages, limit=limit)
+def uninstall(
+    host: Host, image: Image, *packages: str, ignore_missing: bool = False, limit: float | None = None
+) -> bool:
+    """Remove packages; one that is not there is an error, unless missing ones are to be ignored."""
+    options = ["--ignore-missing"] if ignore_missing else []
+    return _change(host, image, "uninstall", *_live(image), *options, *packages, limit=limit)
+
+
+def update(host: Host, image: Image, *packages: str, accept: bool = True, limit: float | None = None) -> bool:
+    """Update these packages, or all; False when nothing newer is to be had."""
+    return _change(
+        host, image, "update", *_live(image), *(["--accept"] if accept else []), *packages, limit=limit
+    )
+
+
+def plan(host: Host, image: Image, verb: str, *words: str, limit: float | None = None) -> int:
+    """What pkg would say to this change: 0, NOTHING_TO_DO, or NOT_LIVE; anything else raises CommandError."""
+    done = _retried(
+        host, lambda: _ask(host, image, verb, "-n", *_live(image), *words, ok=range(256), limit=limit)
+    )
+    if done.exit_code not in (0, NOTHING_TO_DO, NOT_LIVE):
+        raise _explained(done)
+    return done.exit_code
 
 
 def refresh(host: Host, image: Image, *, full: bool = False, limit: float | None = None) -> None:
@@ -55,6 +79,24 @@ def set_publisher(host: Host, image: Image, name: str, *origins: str) -> bool:
     return _change(host, image, "set-publisher", "-G", "*", *uris, name)
 
 
+def change_origins(
+    host: Host,
+    image: Image,
+    name: str,
+    *,
+    add: Sequence[str] = (),
+    remove: Sequence[str] = (),
+    limit: float | None = None,
+) -> bool:
+    """Add and remove origins of a publisher; a new one comes last in rank. pkg refuses to add one twice."""
+    words = [word for letter, uris in (("-G", remove), ("-g", add)) for uri in uris for word in (letter, uri)]
+    return _change(host, image, "set-publisher", *words, name, limit=limit)
+
+
+def unset_publisher(host: Host, image: Image, *names: str) -> bool:
+    return _change(host, image, "unset-publisher", *names)
+
+
 def installed(host: Host, image: Image, *patterns: str) -> list[PackageRow]:
     """Installed packages that match; none is no error."""
     found = _ask(host, image, "list", "-H", *patterns, ok=(0, 1))
@@ -63,6 +105,15 @@ def installed(host: Host, image: Image, *patterns: str) -> list[PackageRow]:
     record = re.compile(r"(\S+)(?: \(([^)]*)\))?\s+(\S+)\s+(\S+)")
     rows = map(record.fullmatch, _lines(found.stdout))
     return [PackageRow(row[1], row[3], row[2] or "", row[4]) for row in rows if row]
+
+
+def contents(host: Host, image: Image) -> dict[str, str]:
+    """All that is installed: name to full FMRI, time of publication included."""
+    found = _ask(host, image, "list", "-H", "-v", ok=(0, 1))
+    if found.exit_code and not re.search(r"[Nn]o packages", found.stderr):
+        raise found.error()
+    fmris = re.findall(r"^(pkg://[^/\s]+/([^@\s]+)\S*)\s", found.stdout, re.MULTILINE)
+    return {name: fmri for fmri, name in fmris}
 
 
 def publishers(host: Host, image: Image) -> list[Publisher]:
@@ -76,23 +127,31 @@ def publishers(host: Host, image: Image) -> list[Publisher]:
     return list(found.values())
 
 
-def _ask(host: Host, image: Image, *words: str, ok: tuple[int, ...] = (0,)) -> Completed:
+def _ask(
+    host: Host, image: Image, *words: str, ok: Sequence[int] = (0,), limit: float | None = None
+) -> Completed:
     if image.zone is not None:
-        return zlogin.ask(host, image.zone, "pkg", *words, ok=ok)
-    return host.ask("pkg", *_where(image), *words, ok=ok)
+        return zlogin.ask(host, image.zone, "pkg", *words, ok=tuple(ok), limit=limit)
+    # A zonepath is closed to all but root (mode 700), so what lies below it is asked for with elevation.
+    return host.ask("pkg", *_where(image), *words, ok=ok, limit=limit, elevated=bool(image.root))
 
 
 def _change(host: Host, image: Image, *words: str, limit: float | None = None) -> bool:
     """False when there was nothing to do. Waits for a locked image; raises CommandError with what pkg said."""
-    for seconds in (*LOCK_PAUSES, None):
-        done = _once(host, image, words, limit)
-        if done.exit_code != LOCKED:
-            break
-        if seconds is not None:
-            host.pause(seconds)
+    done = _retried(host, lambda: _once(host, image, words, limit))
     if done.exit_code not in (0, NOTHING_TO_DO):
         raise _explained(done)
     return done.exit_code == 0
+
+
+def _retried(host: Host, once: Callable[[], Completed]) -> Completed:
+    """Again while another client has the image, for as long as LOCK_PAUSES says."""
+    for seconds in LOCK_PAUSES:
+        done = once()
+        if done.exit_code != LOCKED:
+            return done
+        host.pause(seconds)
+    return once()
 
 
 def _once(host: Host, image: Image, words: Sequence[str], limit: float | None) -> Completed:
@@ -105,15 +164,60 @@ def _where(image: Image) -> tuple[str, ...]:
     return ("-R", image.root) if image.root else ()
 
 
+def _live(image: Image) -> tuple[str, ...]:
+    """In a running zone: no new boot environment (exit 5 instead), which a zone cloned from another could not
+    activate, and no backup one, as there is a snapshot. An image below a root never gets any.
+    """
+    return ("--deny-new-be", "--no-backup-be") if image.zone is not None else ()
+
+
+# What pkg's text says to do next, where its exit status says little.
+HINTS = (
+    (r"[Pp]ermission|privilege", PRIVILEGE_HINT),
+    (
+        r"did not match any allowable|matches multiple packages|illegal fmri",
+        "look for the right name: pkg list -af 'PATTERN'; newer catalogues: zonemgr pkg-refresh -z ZONE",
+    ),
+    (r"matches no installed", "see what is there: pkg list, in the zone"),
+    (
+        r"due to the following packages that depend",
+        "remove those, too: -P 'PACKAGE ITS-DEPENDENTS'",
+    ),
+    (
+        r"[Nn]o solution was found",
+        "what is in the way can be removed first: -P PACKAGE; a linked zone also follows the host's versions",
+    ),
+    (
+        r"[Uu]nable to contact|Framework error|do not appear to point to a valid",
+        "see that the repository answers: pkg list -g URI; and look at: pkg publisher",
+    ),
+    (
+        r"[Ll]inked image|superset|different publishers|parent image",
+        "a linked zone needs the host's publishers first, in their order; see: pkg publisher, on both",
+    ),
+    (
+        r"[Nn]o space|[Ii]nsufficient (disk )?space",
+        "see: zfs list -o space; a quota is changed with: zonemgr modify",
+    ),
+    (r"No image rooted", "the zone has no package image; see: zonemgr get-state -z ZONE"),
+)
+STATUS_HINTS = {
+    2: "this host's pkg does not know one of the options; see: pkg help",
+    3: "a part of it was done; see what is missing above",
+    NOT_LIVE: "this cannot be done on a live image; stop the zone first: zonemgr stop -z ZONE",
+    6: "the package has a licence that must be accepted",
+    LOCKED: "another pkg works on this image; try again when it has ended",
+    8: "it was done, but a service did not restart in time; see: svcs -xv, in the zone",
+    9: "what is in the way can be removed first: -P PACKAGE; a linked zone also follows the host's versions",
+    51: "the image of a linked zone cannot be read; see: pkg list-linked",
+    52: "a linked zone has other versions than the host; see: pkg audit-linked -a",
+}
+
+
 def _explained(done: Completed) -> CommandError:
-    hints = {
-        LOCKED: "another pkg works on this image; try again when it has ended",
-        6: "the package has a licence that must be accepted",
-        5: "this cannot be done on a live image",
-    }
-    privilege = PRIVILEGE_HINT if re.search(r"[Pp]ermission|privilege", done.stderr) else None
-    return done.error(hints.get(done.exit_code, privilege))
+    by_text = next((hint for pattern, hint in HINTS if re.search(pattern, done.stderr)), None)
+    return done.error(STATUS_HINTS.get(done.exit_code, by_text))
 
 
 def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.splitlines() if line.strip()]
+    return [line.rstrip() for line in lines_of(text)]
