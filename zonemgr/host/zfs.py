@@ -104,6 +104,30 @@ def marked_below(host: Host, top: Dataset) -> set[str]:
     return set(_told(lambda: host.ask(*words)).stdout.split("\n")) - {""}
 
 
+def marks(host: Host, *targets: Target) -> dict[str, str]:
+    """The runs that made these datasets and snapshots, by full name; one without a mark of its own is absent."""
+    if not targets:
+        return {}
+    words = ("zfs", "get", "-H", "-s", "local", "-o", "name,value", MADE_BY, *map(str, targets))
+    rows = [line.partition("\t") for line in lines_of(_told(lambda: host.ask(*words)).stdout)]
+    return {name: run for name, _, run in rows}
+
+
+def local_properties(host: Host, target: Target) -> dict[str, str]:
+    """All that was set on this dataset or snapshot itself; raises NotThere when it does not exist."""
+    words = ("zfs", "get", "-H", "-p", "-s", "local", "-o", "property,value", "all", str(target))
+    rows = [line.partition("\t") for line in lines_of(_told(lambda: host.ask(*words)).stdout)]
+    return {name: value for name, _, value in rows}
+
+
+def local_values(host: Host, *names: str) -> list[tuple[str, str, str]]:
+    """Dataset, property and value wherever one of these was set on a file system itself; the whole host at once."""
+    words = ("zfs", "get", "-H", "-p", "-s", "local", "-t", "filesystem", "-o", "name,property,value")
+    found = _told(lambda: host.ask(*words, ",".join(names)))
+    rows = [line.split("\t") for line in lines_of(found.stdout)]
+    return [(row[0], row[1], row[2]) for row in rows if len(row) == 3]
+
+
 def holds(host: Host, *snapshots: Snapshot) -> dict[str, set[str]]:
     """The hold tags of these snapshots by their full name; one without holds is absent."""
     if not snapshots:
@@ -114,6 +138,12 @@ def holds(host: Host, *snapshots: Snapshot) -> dict[str, set[str]]:
         name, tag, *_ = line.split("\t")
         tags.setdefault(name, set()).add(tag)
     return tags
+
+
+def key_is_missing(host: Host, target: Target) -> bool:
+    """Is it encrypted, and its key not loaded? False as well where zfs knows no encryption: there it exits 2."""
+    found = host.ask("zfs", "get", "-H", "-o", "value", "keystatus", str(target), ok=(0, 1, 2))
+    return found.stdout.strip() == "unavailable"
 
 
 def clones(host: Host, *snapshots: Snapshot) -> dict[str, list[str]]:
@@ -221,6 +251,11 @@ def _hold(verb: str, done: str, host: Host, snapshots: Sequence[Snapshot], tag: 
     except CommandError as failed:
         if not all(done in line for line in lines_of(failed.stderr)):
             raise
+
+
+def promote(host: Host, target: Dataset) -> None:
+    """Turn a clone and what it was cloned from around; the snapshot and all older ones move to it."""
+    _change(host, "promote", str(target))
 
 
 def set_properties(host: Host, target: Target, properties: Mapping[str, str]) -> None:

@@ -59,11 +59,15 @@ def export(host: Host, zone: ZoneName) -> ZoneSettings:
     Values that zonecfg itself cannot print are absent: bootargs, pool and scheduling-class over 255 bytes
     (5.4).
     """
+    return parse_export(export_text(host, zone))
+
+
+def export_text(host: Host, zone: ZoneName) -> str:
+    """What `export` prints; not always fit to be sent back as it is (5.7), so go by what `export` makes of it."""
     try:
-        text = host.ask("zonecfg", "-z", zone, "export").stdout
+        return host.ask("zonecfg", "-z", zone, "export").stdout
     except CommandError as failed:
         raise _explained(failed, zone) from failed
-    return parse_export(text)
 
 
 def info(host: Host, zone: ZoneName) -> str:

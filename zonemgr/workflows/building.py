@@ -9,7 +9,7 @@ from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
 from zonemgr.host import dladm, pkg, smf, system, zfs, zlogin, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, ZoneName, ZoneState
-from zonemgr.workflows import parts, survey
+from zonemgr.workflows import extent, keepsake, parts, survey
 from zonemgr.workflows.steps import Remembering, Step
 
 
@@ -329,13 +329,18 @@ class AddPackages(Step):
 
 @dataclass(frozen=True)
 class TakeSnapshot(Step):
-    """A recursive snapshot of a zone's active root, held if it is to be cloned from."""
+    """A snapshot of a zone: its active root with its children, and the datasets made for it, all at one instant.
+
+    The zonepath dataset's snapshot is taken with them and keeps the configuration (see keepsake). The root's is held
+    if it is to be cloned from. zfs takes the snapshots of one pool all or none, and of one pool at a time.
+    """
 
     zone: str
     home: str
     name: str
     run: str
     hold: bool = True
+    job: str = ""  # what it was taken by; default: what its name says
 
     def __str__(self) -> str:
         return f"snapshot {self.zone}@{self.name}"
@@ -344,26 +349,29 @@ class TakeSnapshot(Step):
         SnapshotName(self.name)
 
     def do(self, host: Host) -> None:
-        root = f"{self.home}/ROOT/zbe"  # in a dry run there is none to look up
-        if not host.dry_run:
-            root = survey.root_of(host, Dataset(self.home), self.zone).name
-        snapshot = Dataset(root).at(self.name)
-        zfs.snapshot(host, snapshot, made_by=RunId(self.run), recursive=True)
+        if host.dry_run:  # there may be no root to look up yet
+            zfs.snapshot(host, Dataset(f"{self.home}/ROOT/zbe").at(self.name), made_by=RunId(self.run))
+            return
+        look = Remembering(host)
+        covered = extent.of(look, self.zone, Dataset(self.home))
+        self._drop_strays(host, covered)
+        kept = keepsake.properties(zonecfg.export_text(look, ZoneName(self.zone)))
+        kept |= keepsake.maker(host, self.job or keepsake.job_of(self.name))
+        for names in covered.pools():
+            snapshots = [Dataset(name).at(self.name) for name in names]
+            zfs.snapshot(host, *snapshots, made_by=RunId(self.run), properties=kept)
         if self.hold:
-            zfs.hold(host, snapshot, recursive=True)
+            zfs.hold(host, Dataset(covered.root).at(self.name), recursive=True)
+
+    def _drop_strays(self, host: Host, covered: extent.Extent) -> None:
+        """The zonepath dataset may have a snapshot whose root's was destroyed, by the brand or inside the zone."""
+        rows = survey.snapshots(host, covered.home)
+        named = {row.dataset: row for row in rows if row.snapshot.name == self.name}
+        if set(named) == {covered.home}:
+            extent.drop(host, list(named.values()))
 
     def undo(self, host: Host) -> None:
-        for row in survey.filesystems(host):
-            if row.name.startswith(f"{self.home}/ROOT/"):
-                self._drop(host, row.name)
-
-    def _drop(self, host: Host, dataset: str) -> None:
-        for row in survey.snapshots_of(host, dataset):
-            if row.snapshot.name != self.name or not survey.marked(host, row.snapshot, self.run):
-                continue
-            if row.userrefs:
-                zfs.release(host, row.snapshot)
-            zfs.destroy(host, row.snapshot, made_by=RunId(self.run))
+        extent.drop(host, extent.named(host, self.zone, Dataset(self.home), self.name), run=self.run)
 
 
 @dataclass(frozen=True)
