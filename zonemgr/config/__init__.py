@@ -15,6 +15,7 @@ from zonemgr.config.sections import (
     Giz,
     Host,
     State,
+    Upgrade,
     Zfs,
 )
 from zonemgr.config.setting import SETTINGS, Setting, Value, unknown
@@ -32,6 +33,7 @@ __all__ = [
     "Host",
     "Setting",
     "State",
+    "Upgrade",
     "Value",
     "Zfs",
     "as_toml",

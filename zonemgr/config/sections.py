@@ -102,6 +102,16 @@ class Exec:
 
 
 @dataclass(frozen=True)
+class Upgrade:
+    """The upgrade of golden images: upgrade-giz, which cron calls at night."""
+
+    keep: int = _setting(3, "Upgrade snapshots kept of each image, beside those in use.")
+    parallel: int = _setting(1, "Images upgraded at once.", least=1)
+    canary: str = _setting("true", "What must succeed in a clone before an upgrade is served.")
+    canary_limit: int = _setting(1800, "Seconds the canary may take; 0: as long as it likes.")
+
+
+@dataclass(frozen=True)
 class State:
     """What zonemgr itself keeps on the host."""
 
@@ -120,6 +130,7 @@ class Config:
     zfs: Zfs = field(default_factory=Zfs)
     host: Host = field(default_factory=Host)
     exec: Exec = field(default_factory=Exec)
+    upgrade: Upgrade = field(default_factory=Upgrade)
     state: State = field(default_factory=State)
     set_by: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -130,5 +141,6 @@ SECTIONS: Mapping[str, type] = {
     "zfs": Zfs,
     "host": Host,
     "exec": Exec,
+    "upgrade": Upgrade,
     "state": State,
 }
