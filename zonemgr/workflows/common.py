@@ -81,16 +81,22 @@ def check_free(host: Host, zonepath: str, dataset: Dataset) -> None:
         )
 
 
-def home(site: Site, kind: str, name: str, run: RunId, *, origin: str) -> Step:
-    """The step for a zonepath dataset: made by us, in one command, with everything a list needs to know."""
+def home(
+    site: Site, kind: str, name: str, run: RunId, *, origin: str, marks: Mapping[str, str] | None = None
+) -> Step:
+    """The step for a zonepath dataset: made by us, in one command, with everything a list needs to know.
+
+    `marks`: further properties, such as the set of packages (imageset.marks).
+    """
     dataset, _ = survey.home_of(site.config, kind, name)
-    marks = {
+    all_marks = {
         "zonemgr:kind": kind,
         "zonemgr:origin": origin,
         "zonemgr:created": naming.stamp(),
         "zonemgr:owner": system.identity(site.host).name,
+        **(marks or {}),
     }
-    return building.MakeFilesystem(dataset, _pairs(marks), run)
+    return building.MakeFilesystem(dataset, _pairs(all_marks), run)
 
 
 def script(

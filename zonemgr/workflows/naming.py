@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from zonemgr.model import RunId
 
 
-def golden(brand: str, publishers: Sequence[str], packages: Sequence[str]) -> str:
-    """`giz-` and 12 hex digits of a hash of brand, publishers in order, and sorted packages."""
-    wanted = json.dumps([brand, list(publishers), sorted(set(packages))])
+def golden(
+    brand: str, publishers: Sequence[str], packages: Sequence[str], rest: Sequence[Sequence[str]] = ()
+) -> str:
+    """`giz-` and 12 hex digits of a hash of brand, publishers in order, sorted packages, and what else there is."""
+    wanted = json.dumps([brand, list(publishers), sorted(set(packages)), *map(list, rest)])
     return f"giz-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
 
 
