@@ -107,3 +107,9 @@ def path_exists(host: Host, path: str) -> bool:
 def remove_directory(host: Host, path: str) -> bool:
     """Remove an empty directory; False when it is not there, or not empty."""
     return host.change("rmdir", path, ok=(0, 1, 2)).exit_code == 0
+
+
+def zfs_mounts(host: Host) -> dict[str, str]:
+    """Dataset by mount point, of all that ZFS has mounted now, legacy mounts too; where two are, the upper one."""
+    rows = (line.split(None, 1) for line in host.ask("zfs", "mount").stdout.splitlines())
+    return {row[1]: row[0] for row in rows if len(row) == 2}
