@@ -52,9 +52,7 @@ class World:
         self.latency: str = self.settings["latency"]
         self.host = directory / "host"
         self.store = directory / "store"
-        self.db = sqlite3.connect(directory / "world.sqlite", timeout=60, isolation_level=None)
-        self.db.row_factory = sqlite3.Row
-        self.db.execute("pragma synchronous=off")
+        self._connections: dict[int, sqlite3.Connection] = {}  # by process
         self._depth = 0
         self._offset = float(self.get("clock.offset", "0"))
 
@@ -62,8 +60,25 @@ class World:
     def omnios(self) -> bool:
         return self.flavour == "omnios"
 
+    @property
+    def db(self) -> sqlite3.Connection:
+        """This process' own connection: one that was opened before a fork serves only the process that opened it.
+
+        Even closing the parent's would harm the parent, so a child leaves it open and unused.
+        """
+        mine = self._connections.get(os.getpid())
+        if mine is None:
+            mine = sqlite3.connect(self.dir / "world.sqlite", timeout=60, isolation_level=None)
+            mine.row_factory = sqlite3.Row
+            mine.execute("pragma synchronous=off")
+            self._connections[os.getpid()] = mine
+            self._depth = 0
+        return mine
+
     def close(self) -> None:
-        self.db.close()
+        mine = self._connections.pop(os.getpid(), None)
+        if mine is not None:
+            mine.close()
 
     # -- paths ---------------------------------------------------------------------------------------------
 
