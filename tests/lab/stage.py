@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zonemgr.lab import cell, inprocess, world, zoneroot, zonestore
+from zonemgr.lab import cell, inprocess, world, zonefs, zoneroot, zonestore
 from zonemgr.lab.call import Finished
 from zonemgr.lab.world import World
 
@@ -81,6 +81,10 @@ class Stage:
 
     def halt(self) -> None:
         cell.stop(self.world, "web")
+        for path in reversed(self.run("mount", "-p").stdout.split()):
+            if path.startswith("/zones/web/root/"):
+                self.run("umount", path)
+        zonefs.undo_boot(self.world, "web")
         self.world.db.execute("delete from kernel_zones")
 
     def sh(self, script: str) -> str:

@@ -357,7 +357,7 @@ def test_usage_exits_with_2(up: Hand, line: str) -> None:
 def test_temporary_is_until_reboot(up: Hand) -> None:
     up.out("svcadm -z z disable -t cron")
     assert "enabled      false (temporary)\n" in up.out("svcs -z z -l cron")
-    up.out("svcadm -z z enable nfs/client")
+    up.out("svcadm -z z enable -r nfs/client")
     up.halts("z")
     up.boots("z")
     up.world.advance(1)
@@ -378,7 +378,7 @@ def test_waiting_for_what_never_comes_lasts_until_the_limit(up: Hand) -> None:
 def test_waiting_takes_the_time_the_service_takes(tmp_path: Path) -> None:
     hand = make(tmp_path, latency="illumos")
     start = hand.world.now()
-    hand.out("svcadm enable -s network/nfs/client")
+    hand.out("svcadm enable -rs network/nfs/client")
     assert hand.out("svcs -H -o state nfs/client").strip() == "online"
     assert hand.world.now() - start >= 0.1
 

@@ -101,9 +101,11 @@ class TestRefusals:
         ended = stage.run("zlogin", "fresh", "id", user="builder")
         assert ended.stderr == "zlogin: cannot login to a zone which is 'configured'\n"
 
-    def test_the_console_is_refused_plainly(self, stage: Stage) -> None:
+    def test_the_console_is_there_from_installed_on(self, stage: Stage) -> None:
         ended = stage.run("zlogin", "-C", "web")
-        assert (ended.exit_code, ended.stderr) == (1, "lab: the console of a zone is not emulated\n")
+        assert (ended.exit_code, ended.stdout) == (0, "[Connected to zone 'web' console]\n")
+        assert ended.stderr == "\n[Connection to zone 'web' console closed]\n"
+        assert stage.run("zlogin", "-Q", "-C", "web").stderr == ""
 
 
 class TestJoining:

@@ -63,6 +63,8 @@ class Call:
     terminal: bool = False  # is stdin a terminal
     zone: str | None = None  # the zone the command runs in; None: the global zone
     root: Path | None = None  # that zone's root directory
+    given: tuple[str, ...] = ()  # the datasets delegated to that zone, where its kernel answers
+    reply: Callable[[int], None] | None = None  # there: says the status before all is done
     limit: float | None = None  # seconds a caller in this process waits for a command that really runs
 
     @property

@@ -11,7 +11,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -157,15 +157,18 @@ def _middle(plan: cellroot.Plan, told: int, go_ahead: int, clean: bool) -> NoRet
         os.setsid()
         os.umask(0o022)
         _let_go_of_everything_but({told, go_ahead})
+        plan, beside = _stand_by(plan, {told, go_ahead})
         ns.unshare_as_root(ns.NEWNS | ns.NEWPID | ns.NEWUTS | ns.NEWIPC | ns.NEWNET)
         outside = cellroot.hold(plan, rootfs.Outside())
         ns.loopback_up()
         gate, held = os.pipe()
         first = os.fork()
         if first:
+            os.write(beside, str(first).encode())
             os.write(told, f"{first}\n".encode())
             os._exit(0)
         os.close(held)
+        os.close(beside)
         os.read(gate, 1)  # ends when the one in the middle has told the pid and is gone
         cellroot.build(plan, outside, clean)
         ns.drop_capabilities(CAPABILITIES)
@@ -177,6 +180,21 @@ def _middle(plan: cellroot.Plan, told: int, go_ahead: int, clean: bool) -> NoRet
         detail = str(trouble) if plain else traceback.format_exc().replace("\n", " | ")
         os.write(told, f"{detail}\n".encode("utf-8", "surrogateescape"))
     os._exit(1)
+
+
+def _stand_by(plan: cellroot.Plan, not_its: set[int]) -> tuple[cellroot.Plan, int]:
+    """Have a process outside the cell answer it; where to write the pid of the cell's first process."""
+    from zonemgr.lab import kernel
+
+    folder, listener = kernel.listen(plan.lab)
+    learns, tells = os.pipe()
+    if os.fork() == 0:
+        for descriptor in (tells, *not_its):
+            os.close(descriptor)
+        kernel.stand_by(plan.order(), folder, listener, learns)
+    listener.close()
+    os.close(learns)
+    return replace(plan, door=folder), tells
 
 
 def _let_go_of_everything_but(kept: set[int]) -> None:
@@ -272,6 +290,47 @@ def _in_between(place: Place, body: Callable[[], int]) -> int:
 
         die(-status)
     return status
+
+
+def firsts(world: World, zone: str) -> list[int]:
+    """The first processes of all cells of a zone: its own, or those of the commands of the moment."""
+    notes = [note.name.split(".") for note in _notes(world.dir, zone).glob("*")]
+    return [int(pid) for pid, start in notes if alive(int(pid), int(start))]
+
+
+def with_mounts(first: int, body: Callable[[], None]) -> str:
+    """Do something in a cell's mount namespace with rights that nothing in the cell has: to mount there.
+
+    `first` is the cell's first process. The text of the errno it ends with; "" when done.
+    """
+    answer, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(answer)
+            _joined(first, body)
+        except OSError as trouble:
+            os.write(told, os.strerror(trouble.errno or 5).encode())
+        except BaseException as trouble:  # noqa: BLE001 - a forked copy must not run on as its parent
+            os.write(told, f"lab: {trouble}".encode())
+        finally:
+            os._exit(0)
+    os.close(told)
+    with open(answer) as said:
+        text = said.read()
+    os.waitpid(child, 0)
+    return text
+
+
+def _joined(first: int, body: Callable[[], None]) -> None:
+    from zonemgr.lab import namespaces as ns
+    from zonemgr.lab import rootfs  # noqa: F401 - what body needs: in the cell there may be nothing to import
+
+    others = 0 if ns.same(ns.NEWUSER, first) else ns.NEWUSER
+    ns.join(first, others | ns.NEWNS)
+    os.chdir("/")
+    os.umask(0o022)
+    body()
 
 
 def enter(

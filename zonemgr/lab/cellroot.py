@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zonemgr.lab import programs
-from zonemgr.lab.call import Call
+from zonemgr.lab import autofs, programs, zonefs
 from zonemgr.lab.world import LabError, World
 from zonemgr.lab.zonestore import ZoneConfig
 
 if TYPE_CHECKING:
+    from zonemgr.lab.autofs import Nfs
+    from zonemgr.lab.kernel import Order
     from zonemgr.lab.rootfs import Outside
 
 # Of the machine's top level, what programs need besides /usr.
@@ -36,7 +37,6 @@ class Shown:
     source: str
     point: str
     options: tuple[str, ...] = ()
-    only_if_empty: bool = False  # a dataset of the zone's own is not mounted over files
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,16 @@ class Plan:
     inside: bool  # in the lab's global zone, whose /usr has the emulated commands already
     shown: tuple[Shown, ...]  # file systems of the global zone shown inside
     facts: dict[str, Any]  # what zone.json tells the commands inside
+    shown_root: str = ""  # the root as the global zone names it
+    datasets: tuple[str, ...] = ()  # delegated
+    nfs: tuple[Nfs, ...] = ()  # mounted earlier in this boot: for a cell that is not the zone's first
+    mnttab: Path | None = None  # the file with what is mounted
+    door: Path | None = None  # the folder of the socket at which the cell is answered
+
+    def order(self) -> Order:
+        from zonemgr.lab.kernel import Order
+
+        return Order(str(self.lab), self.zone, self.shown_root, self.datasets, self.scratch)
 
 
 # -- gathering ---------------------------------------------------------------------------------------------
@@ -70,11 +80,15 @@ def plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bo
         "boot_args": row["boot_args"] if row else "",
         "links": _links(world, zone, [net.physical for net in config.net]),
     }
-    shown = [] if scratch else [*_resources(world, config), *_delegated(world, config)]
+    shown = [] if scratch else list(_resources(world, config))
     inside = Path("/.lab/gz.json").exists()
     if not (world.dir / "programs/interpreter.json").exists():
         programs.write(world.dir)
-    return Plan(world.dir, zone, root, scratch, inside, tuple(shown), facts)
+    named = str(row["root"]) if row else "/" + str(root.relative_to(world.host))
+    datasets = () if scratch else tuple(config.dataset)
+    nfs = () if scratch else tuple(autofs.mounted_in(world, zone))
+    mnttab = None if scratch or row is None else zonefs.write_mnttab(world, zone)
+    return Plan(world.dir, zone, root, scratch, inside, tuple(shown), facts, named, datasets, nfs, mnttab)
 
 
 def _links(world: World, zone: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -92,16 +106,6 @@ def _resources(world: World, config: ZoneConfig) -> Iterator[Shown]:
             yield Shown(_content(world, fs.special), fs.dir, fs.options)
         else:
             raise LabError(f"a file system of type {fs.type} in a zone is not emulated")
-
-
-def _delegated(world: World, config: ZoneConfig) -> Iterator[Shown]:
-    """Datasets given to the zone, and those below them: the zone mounts them itself when it boots."""
-    columns = ("-H", "-r", "-t", "filesystem", "-o", "name,mountpoint,canmount")
-    for given in config.dataset:
-        listed = Call(world, ["zfs"]).run("zfs", "list", *columns, given)
-        for name, point, can in (line.split("\t") for line in listed.stdout.splitlines()):
-            if can == "on" and point.startswith("/"):
-                yield Shown(_content(world, name), point, only_if_empty=True)
 
 
 def _content(world: World, dataset: str) -> str:
@@ -136,6 +140,13 @@ def hold(plan: Plan, outside: Outside) -> Outside:
         outside.hold("alternatives", "/.lab/etc/alternatives" if plan.inside else "/etc/alternatives")
     for number, shown in enumerate(plan.shown):
         outside.hold(f"fs{number}", shown.source)
+    if plan.door is not None:
+        outside.hold("lab/kernel", plan.door)
+    if plan.mnttab is not None:
+        outside.hold("mnttab", plan.mnttab)
+        servers = plan.lab / "nfs"
+        servers.mkdir(exist_ok=True)
+        outside.hold("lab/nfs", servers)
     return outside
 
 
@@ -192,6 +203,10 @@ def build(plan: Plan, outside: Outside, clean: bool) -> None:
     for number, shown in enumerate(plan.shown):
         _show(outside, f"fs{number}", shown)
     rootfs.protect_kernel()
+    if outside.holds("mnttab"):
+        outside.bind("mnttab", "/etc/mnttab", flags=ns.RDONLY)
+    for nfs in plan.nfs:
+        nfs.show()
     outside.leave()
     ns.set_host_name(_host_name(plan.zone))
 
@@ -242,7 +257,7 @@ def _show_lab(outside: Outside, facts: dict[str, Any]) -> None:
     from zonemgr.lab import rootfs
 
     rootfs.tmpfs("/.lab")
-    show_programs(outside)
+    show_programs(outside, writable=("nfs",))
     Path("/.lab/zone.json").write_text(json.dumps(facts) + "\n")
     rootfs.remount("/.lab", ns.RDONLY)
 
@@ -251,7 +266,7 @@ def show_programs(outside: Outside, writable: Sequence[str] = ()) -> None:
     """What `hold_programs` opened, below /.lab."""
     from zonemgr.lab import namespaces as ns
 
-    for name in ("lib", "pyc", "python", "usr", "programs"):
+    for name in ("lib", "pyc", "python", "usr", "programs", "kernel", "nfs"):
         if outside.holds(f"lab/{name}"):
             outside.bind(f"lab/{name}", f"/.lab/{name}", flags=0 if name in writable else ns.RDONLY)
 
@@ -260,8 +275,6 @@ def _show(outside: Outside, name: str, shown: Shown) -> None:
     point = Path(shown.point)
     if os.path.realpath(point) != os.path.normpath(point):
         raise LabError(f"{shown.point} is a symlink or below one")
-    if shown.only_if_empty and point.is_dir() and any(point.iterdir()):
-        return
     flags = 0
     for option in shown.options:
         flags |= LOFS.get(option, 0)

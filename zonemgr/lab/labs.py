@@ -19,7 +19,7 @@ from zonemgr.lab.world import LabError, World
 
 # Everything there is in a lab's folder.
 PARTS = {
-    *("lab.json", "host", "store", "cells", "locks", "programs", "pyc", "somebody"),
+    *("lab.json", "host", "store", "cells", "locks", "programs", "pyc", "somebody", "nfs"),
     *("holder.json", "holder.json.new", "holder.lock"),
     *("world.sqlite", "world.sqlite-wal", "world.sqlite-shm", "world.sqlite-journal"),
 }

@@ -6,7 +6,7 @@ import os
 import time
 
 from zonemgr.lab.call import Call
-from zonemgr.lab.zfs import mountcmd, mounting
+from zonemgr.lab.zfs import mounting
 from zonemgr.lab.zfs.catalogue import Catalogue, Mount
 from zonemgr.lab.zfs.job import Job
 from zonemgr.lab.zfs.names import FS
@@ -45,7 +45,7 @@ def mount(call: Call) -> int:
         return 1
     if not operands and not given - {"p", "v"}:
         reconcile(call.world)
-        return _list(call, given)
+        return _list(call, given) if call.zone is None else _list_zone(call, given)
     if not 1 <= len(operands) <= 2:
         call.err(_MOUNT_USAGE)
         return 1
@@ -56,6 +56,8 @@ def _mount(call: Call, found: dict[str, str], given: set[str], operands: list[st
     if len(operands) < 2:
         return call.fail("lab: mount by /etc/vfstab is not emulated")
     kind = found.get("F", found.get("f", ""))
+    if call.zone is not None and kind in ("nfs", ""):
+        return _mount_nfs(call, found.get("o", ""), operands)
     if kind != "zfs":
         what = f"mount -F {kind}" if kind else "mount without -F zfs"
         return call.fail(f"lab: {what} is not emulated")
@@ -72,18 +74,40 @@ def _mount(call: Call, found: dict[str, str], given: set[str], operands: list[st
     return 0
 
 
+def _mount_nfs(call: Call, opts: str, operands: list[str]) -> int:
+    """mount -F nfs host:/path /point, in a zone; texts and statuses are those of mount_nfs(8)."""
+    from zonemgr.lab import autofs
+
+    host, colon, path = operands[0].partition(":")
+    if not colon or not path.startswith("/"):
+        return call.fail("nfs mount: nfs file system; use [host:]path", 33)
+    if not call.privileged:
+        return call.fail("nfs mount: insufficient privileges", 33)
+    point = os.path.normpath(os.path.join(call.cwd, operands[1]))
+    new = autofs.Nfs(point, host, path, opts, automatic=False)
+    reason = autofs.exported(call.world, new)
+    if reason == "Unknown host":
+        return call.fail(f"nfs mount: {host}: Unknown host", 32)
+    if not autofs.point_of(call, point).is_dir():
+        return call.fail(f"nfs mount: mount: {point}: No such file or directory", 33)
+    if reason:
+        return call.fail(f"nfs mount: {new.special}: {reason}", 33)
+    reason = autofs.by_hand(call.world, call.zone or "", new)
+    return call.fail(f"nfs mount: mount: {point}: {reason}", 33) if reason else 0
+
+
 def _manual_mount(job: Job, operands: list[str], opts: str, *, overlay: bool) -> None:
     """A legacy mount. Like the kernel it does not mind a directory that is not empty, as zfs itself would."""
     dataset, path = operands
-    where = mounting.place(job, os.path.join(job.call.cwd, path))
-    if not where.exists():
+    full = os.path.normpath(os.path.join(job.call.cwd, path))
+    if not mounting.place(job, full).exists():
         raise Refused(f"mount: {path}: No such file or directory")
-    real = "/" + str(where.relative_to(job.world.host))
+    real = mounting.real_path(job, full)
     ds = job.open(dataset, FS)
     if job.cat.mountpoint(ds).text != "legacy":
         raise Refused(
             f"filesystem '{dataset}' cannot be mounted using 'mount -F zfs'\n"
-            f"Use 'zfs set mountpoint={real}' instead.\n"
+            f"Use 'zfs set mountpoint={full if job.cat.view else real}' instead.\n"
             "If you must use 'mount -F zfs' or /etc/vfstab, use 'zfs set mountpoint=legacy'.\n"
             "See zfs(8) for more information."
         )
@@ -93,7 +117,7 @@ def _manual_mount(job: Job, operands: list[str], opts: str, *, overlay: bool) ->
         raise not_emulated("mounting over a mount point")
     if "remount" in opts.split(","):
         raise not_emulated("mount -o remount")
-    reason = mounting.attach(job, ds, real, opts)
+    reason = mounting.attach(job, ds, full, opts)
     if reason:
         raise Refused(f"mount failed: {reason}")
 
@@ -101,7 +125,7 @@ def _manual_mount(job: Job, operands: list[str], opts: str, *, overlay: bool) ->
 # -- what is mounted -----------------------------------------------------------------------------------------
 
 
-def _mnttab_options(cat: Catalogue, mounted: Mount) -> list[str]:
+def mnttab_options(cat: Catalogue, mounted: Mount) -> list[str]:
     """As the kernel writes them into /etc/mnttab: every one that can be on or off."""
     ds = cat.by_id(mounted.ds)
 
@@ -123,7 +147,7 @@ def _list(call: Call, given: set[str]) -> int:
     cat = Catalogue(call.world)
     cat.bulk_mounts()
     for mounted in cat.mounts():
-        special, opts = cat.by_id(mounted.ds).name, _mnttab_options(cat, mounted)
+        special, opts = cat.by_id(mounted.ds).name, mnttab_options(cat, mounted)
         if "p" in given:
             call.out(f"{special} - {mounted.path} zfs - no {','.join(opts)}\n")
             continue
@@ -132,6 +156,22 @@ def _list(call: Call, given: set[str]) -> int:
             call.out(f"{special} on {mounted.path} type zfs {_flags(opts, 'read-only')} on {when}\n")
         else:
             call.out(f"{mounted.path} on {special} {_flags(opts, 'read only')} on {when}\n")
+    return 0
+
+
+def _list_zone(call: Call, given: set[str]) -> int:
+    from zonemgr.lab import zonefs
+
+    for each in zonefs.entries(call.world, call.zone or ""):
+        when = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(each.at))
+        opts = each.options.split(",")
+        if "p" in given:
+            call.out(f"{each.special} - {each.point} {each.type} - no {each.options}\n")
+        elif "v" in given:
+            shown = _flags(opts, "read-only")
+            call.out(f"{each.special} on {each.point} type {each.type} {shown} on {when}\n")
+        else:
+            call.out(f"{each.point} on {each.special} {_flags(opts, 'read only')} on {when}\n")
     return 0
 
 
@@ -160,6 +200,13 @@ def umount(call: Call) -> int:
     if len(operands) != 1:
         call.err(_UMOUNT_USAGE)
         return 1
+    if call.zone is not None:
+        from zonemgr.lab import autofs
+
+        what = operands[0] if ":" in operands[0] else os.path.normpath(os.path.join(call.cwd, operands[0]))
+        reason = autofs.detach(call.world, call.zone, what) if call.privileged else None
+        if reason is not None:
+            return call.fail(f"nfs umount: {what}: {reason}") if reason else 0
     with changing(call.world) as store:
         job = Job(call, store)
         try:
@@ -173,13 +220,12 @@ def _manual_unmount(job: Job, what: str, *, force: bool) -> int:
     mounted = None
     path = os.path.join(job.call.cwd, what)
     if mounting.place(job, path).is_dir():
-        real = "/" + str(mounting.place(job, path).relative_to(job.world.host)).removeprefix(".")
-        mounted = job.cat.mount_at(real)
+        mounted = job.cat.mount_at(mounting.real_path(job, path))
     if mounted is None:
-        ds = job.cat.get(what)
+        ds = job.cat.seen(what)
         mounted = None if ds is None else job.cat.mount(ds)
     if mounted is None:
         job.err(f"umount: warning: {what} not in mnttab")
         reason = "Invalid argument" if mounting.place(job, path).exists() else "No such file or directory"
         raise Refused(f"umount: {what}: {reason}")
-    return mountcmd.unmount_path(job, mounted.path, force=force, manual=True)
+    return 0 if mounting.unmount(job, job.cat.by_id(mounted.ds), force=force) else 1

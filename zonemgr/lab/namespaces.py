@@ -58,6 +58,11 @@ def detach(target: str) -> None:
     _check(_libc.umount2(os.fsencode(target), ctypes.c_int(DETACH)), f"umount {target}")
 
 
+def unmount(target: str) -> None:
+    """Raises OSError while it is in use."""
+    _check(_libc.umount2(os.fsencode(target), ctypes.c_int(0)), f"umount {target}")
+
+
 def pivot_root(new: str, old: str) -> None:
     number = _PIVOT_ROOT.get(os.uname().machine)
     if number is None:

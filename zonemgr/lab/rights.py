@@ -16,6 +16,10 @@ PATHS = {
     ),
     **dict.fromkeys(("zfs", "zpool", "dladm", "ipadm", "beadm", "mount", "umount"), "/sbin"),
     **dict.fromkeys(("pkg", "svcs"), "/usr/bin"),
+    **dict.fromkeys(
+        ("halt", "init", "poweroff", "reboot", "shutdown", "groupadd", "automount", "df"), "/usr/sbin"
+    ),
+    "uadmin": "/sbin",
 }
 
 

@@ -72,7 +72,7 @@ def _resize(master: int) -> None:
 
 def _shuttle(master: int, ended: int, escape: bytes) -> None:
     """Pass bytes until the first process on the terminal is gone; what it leaves there is not waited for."""
-    typed = _Typed(escape)
+    typed = Typed(escape)
     with suppress(OSError):  # nobody has the zone's side open any more
         while True:
             ready = readable([0, master, ended], None)
@@ -88,7 +88,7 @@ def _shuttle(master: int, ended: int, escape: bytes) -> None:
                     return
 
 
-class _Typed:
+class Typed:
     """What the user types: an escape at the start of a line followed by a dot ends the session."""
 
     def __init__(self, escape: bytes) -> None:

@@ -57,7 +57,11 @@ IN_ZONE: dict[str, str] = {
     "zoneadm": "inzone:zoneadm",
     "zonecfg": "inzone:zonecfg",
     "zlogin": "inzone:zlogin",
-    **dict.fromkeys(("halt", "init", "poweroff", "reboot", "shutdown", "uadmin"), "inzone:power"),
+    **dict.fromkeys(
+        ("halt", "init", "telinit", "poweroff", "reboot", "shutdown", "uadmin"), "zonepower:command"
+    ),
+    **dict.fromkeys(("zfs", "zpool", "mount", "umount", "df"), "inzone:ask"),
+    "automount": "autofs:command",
 }
 
 

@@ -155,6 +155,7 @@ FILES = {
         0o644,
         "SULOG=/var/adm/sulog\nPATH=/usr/bin:/usr/sbin\nSUPATH=/usr/sbin:/usr/bin\nSYSLOG=YES\n",
     ),
+    "etc/mnttab": (0o444, ""),
     "etc/group": (0o644, "".join(f"{name}::{gid}:{users}\n" for name, (gid, users) in GROUPS.items())),
     "etc/inet/hosts": (0o644, HOSTS),
     "etc/inet/services": (

@@ -13,6 +13,7 @@ from zonemgr.lab.zfs.job import Job
 from zonemgr.lab.zfs.space import Space
 from zonemgr.lab.zfs.store import changing, reconcile
 from zonemgr.lab.zfs.text import Refused, Usage, flags, nice, options
+from zonemgr.lab.zfs.zones import view
 
 _SMALLEST = 64 * 1024 * 1024
 
@@ -74,11 +75,11 @@ _SYNTAX = {
 
 
 def zpool(call: Call) -> int:
-    if call.zone is not None:
-        return call.fail("lab: zpool in a zone is not emulated")
     if len(call.argv) < 2:
         return _usage(call, "missing command", None)
     name = call.argv[1]
+    if call.zone is not None and name not in ("list", "get", "status"):
+        return call.fail(f"lab: zpool {name} in a zone is not emulated")
     command = _COMMANDS.get(name)
     if command is None:
         return call.fail(f"lab: zpool {name} is not emulated")
@@ -103,7 +104,7 @@ def _usage(call: Call, problem: str, name: str | None) -> int:
 
 
 def _pools(call: Call, wanted: list[str]) -> tuple[list[str], int]:
-    there, status, found = Catalogue(call.world).pools(), 0, []
+    there, status, found = Catalogue(call.world, view(call)).pools(), 0, []
     for name in wanted or there:
         try:
             names.check_pool(name)

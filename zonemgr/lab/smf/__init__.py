@@ -21,7 +21,12 @@ def svcs(call: Call) -> int:
 def svcadm(call: Call) -> int:
     from zonemgr.lab.smf import administering as command
 
-    return command.svcadm(call)
+    status = command.svcadm(call)
+    if call.zone is not None:
+        from zonemgr.lab import autofs
+
+        autofs.after_svcadm(call)
+    return status
 
 
 def svccfg(call: Call) -> int:

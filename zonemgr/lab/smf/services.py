@@ -111,8 +111,17 @@ system/filesystem/autofs 0.1 p automounter
   ? network/rpc/bind
 network/ssh 0.2 p SSH server
   > system/filesystem/local milestone/network milestone/sysconfig system/cryptosvc
-network/nfs/client 0.1 dp NFS client
+network/nfs/cbd 0.1 dp NFS callback service
   > milestone/network milestone/sysconfig
+network/nfs/status 0.1 dp NFS status monitor
+  > milestone/network network/rpc/bind milestone/sysconfig
+network/nfs/nlockmgr 0.1 dp NFS lock manager
+  > milestone/network network/rpc/bind network/nfs/status milestone/sysconfig
+network/nfs/mapid 0.1 dp NFS ID mapper
+  > milestone/network milestone/sysconfig
+network/nfs/client 0.1 dp NFS client
+  > milestone/network network/nfs/nlockmgr network/rpc/bind milestone/name-services
+  ? network/nfs/cbd network/nfs/mapid
 milestone/multi-user 0.6 s multi-user milestone
   > milestone/single-user milestone/sysconfig milestone/name-services system/filesystem/local
   ? network/rpc/bind system/system-log

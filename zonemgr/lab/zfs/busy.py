@@ -49,6 +49,13 @@ def _lofs_sources(world: World) -> Iterator[str]:
                 yield os.path.normpath(fs.special)
 
 
+def lofs_points(world: World, zone: str) -> list[str]:
+    """Where a zone has file systems of the global zone by lofs."""
+    from zonemgr.lab import zonestore
+
+    return [os.path.normpath(fs.dir) for fs in zonestore.load(world, zone).fs]
+
+
 def delegated(world: World, name: str) -> bool:
     """Has an active zone this dataset, or one above it, among its `dataset` resources?"""
     return any(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from zonemgr.lab.world import SCHEMA, World
 from zonemgr.lab.zfs import props
 from zonemgr.lab.zfs.names import TYPES, file_system_of, parent_of, pool_of
+from zonemgr.lab.zfs.zones import View
 
 SCHEMA += [
     "create table zfs_datasets (id integer primary key autoincrement, name text not null unique,"
@@ -93,8 +94,8 @@ def inside(column: str) -> str:
 
 
 class Catalogue:
-    def __init__(self, world: World) -> None:
-        self.world, self.db = world, world.db
+    def __init__(self, world: World, view: View | None = None) -> None:
+        self.world, self.db, self.view = world, world.db, view
         self._named: dict[str, Ds | None] = {}
         self._props: dict[int, dict[str, Prop]] = {}
         self._found: dict[str, dict[int, _Found | None]] = {}  # by property, then dataset
@@ -110,6 +111,13 @@ class Catalogue:
             self._named.setdefault(name, None)
         return self._named[name]
 
+    def seen(self, name: str) -> Ds | None:
+        """The same, as far as the caller's zone may know of it."""
+        return self.get(name) if self.sees(name) else None
+
+    def sees(self, name: str) -> bool:
+        return self.view is None or self.view.visible(name)
+
     def by_id(self, ds: int) -> Ds:
         return self._load("id = ?1", (ds,))[0]
 
@@ -120,7 +128,8 @@ class Catalogue:
         return self._parents[ds.id]
 
     def pools(self) -> list[str]:
-        return [str(row[0]) for row in self.db.execute("select name from zfs_pools order by name")]
+        names = [str(row[0]) for row in self.db.execute("select name from zfs_pools order by name")]
+        return [name for name in names if self.sees(name)]
 
     def under(
         self, root: str | None, *, snapshots: bool = True, only: Collection[str] | None = None
@@ -249,7 +258,12 @@ class Catalogue:
 
     def mounts(self) -> list[Mount]:
         """In the order they were made."""
-        return [_mount(row) for row in self.db.execute(f"select {_MOUNT} from zfs_mounts order by seq")]
+        rows = [_mount(row) for row in self.db.execute(f"select {_MOUNT} from zfs_mounts order by seq")]
+        return [each for each in rows if self.view is None or self.view.within(each.path) is not None]
+
+    def shown(self, mounted: Mount) -> str:
+        """A mount point as the caller's zone names it."""
+        return (self.view.within(mounted.path) or "") if self.view else mounted.path
 
     def bulk_mounts(self) -> None:
         self._mounts = {mount.ds: mount for mount in self.mounts()}

@@ -96,7 +96,9 @@ def _store(job: Job, ds: Ds, ready: Pairs, doing: str) -> bool:
     """The kernel sets what it can and reports the rest."""
     done = True
     for prop, value in ready.items():
-        reason = proplist.fits(job, ds, prop, int(value)) if prop in _CHECKED else ""
+        reason = proplist.forbidden(job, ds, prop)
+        if prop in _CHECKED and not reason:
+            reason = proplist.fits(job, ds, prop, int(value))
         if proplist.too_long({prop: value}):
             reason = "property value too long"
         if reason:
@@ -151,12 +153,12 @@ def _check_inherit(name: str, received: bool) -> props.Property | None:
 def _inherit_one(job: Job, ds: Ds, name: str, prop: props.Property | None, received: bool) -> int:
     doing = f"cannot inherit {name} for '{ds.name}'"
     if prop is None:
-        job.need_privilege(doing)
+        job.need_privilege(doing, ds.name)
         _forget(job, ds, name, received)
         return 0
     if not prop.types & ds.bit:
         raise Refused(f"{doing}: property doesn't apply to datasets of this type")
-    if prop.name == "mountpoint" and job.cat.on(ds, "zoned"):
+    if prop.name == "mountpoint" and job.cat.view is None and job.cat.on(ds, "zoned"):
         raise Refused(f"{doing}: dataset is used in a non-global zone")
     changes = ChangeList(job, ds, prop.name) if ds.type == "filesystem" else None
     if changes is not None:
@@ -164,6 +166,9 @@ def _inherit_one(job: Job, ds: Ds, name: str, prop: props.Property | None, recei
             raise Refused(f"{doing}: {ZONED_CHILD}")
         if not changes.prefix():
             return 1
+    reason = proplist.forbidden(job, ds, prop.name)
+    if reason:
+        raise Refused(f"{doing}: {reason}")
     job.need_privilege(doing)
     _forget(job, ds, prop.name, received)
     return 0 if changes is None or changes.postfix() else 1
@@ -211,7 +216,7 @@ def _rename_snapshot(job: Job, snap: Ds, target: str, *, recursive: bool) -> int
     elif target.partition("@")[0] != head:
         raise Refused(f"cannot rename to '{target}': snapshots must be part of same dataset")
     job.valid(target, SNAP, "cannot rename to", making=True)
-    job.need_privilege(f"cannot rename '{snap.name}'")
+    job.need_privilege(f"cannot rename '{snap.name}'", snap.name, head)
     old, new = snap.name.partition("@")[2], target.partition("@")[2]
     heads = job.cat.tree(file_system(job.cat, snap)) if recursive else iter([file_system(job.cat, snap)])
     moves = [(f"{ds.name}@{old}", f"{ds.name}@{new}") for ds in heads]
@@ -240,7 +245,7 @@ def _rename(job: Job, ds: Ds, target: str, *, force: bool) -> int:
     if target.startswith(ds.name + "/"):
         raise Refused(f"{to}: New dataset name cannot be a descendant of current dataset name")
     doing = f"cannot rename '{ds.name}'"
-    if ds.type == "filesystem" and job.cat.on(ds, "zoned"):
+    if ds.type == "filesystem" and job.cat.view is None and job.cat.on(ds, "zoned"):
         raise Refused(f"{doing}: dataset is used in a non-global zone")
     changes = ChangeList(job, ds, "name", force=force)
     if changes.zoned_child:
@@ -257,8 +262,9 @@ def _rename(job: Job, ds: Ds, target: str, *, force: bool) -> int:
 
 
 def _kernel_rename(job: Job, ds: Ds, target: str) -> str:
-    if not job.allowed:
-        return "permission denied"
+    reason = job.forbidden(ds.name) or job.forbidden(names.parent_of(target) or target)
+    if reason or not job.allowed:
+        return reason or "permission denied"
     if job.cat.get(target) is not None:
         return "dataset already exists"
     old, longer, deeper = ds.name, len(target) - len(ds.name), names.depth(target) - names.depth(ds.name)
@@ -284,7 +290,7 @@ def promote(job: Job, args: list[str]) -> int:
     origin = job.cat.origin(clone)
     if origin is None:
         raise Refused(f"{doing}: not a cloned filesystem")
-    job.need_privilege(doing)
+    job.need_privilege(doing, clone.name, origin.name)
     _promote(job, clone, origin, doing)
     return 0
 

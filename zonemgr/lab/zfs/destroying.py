@@ -20,8 +20,9 @@ def destroy_snapshots(job: Job, snaps: list[Ds], *, defer: bool) -> bool:
     snaps = [snap for snap in snaps if job.cat.get(snap.name) is snap]
     if not snaps:
         return True
-    if not job.allowed:
-        job.err("cannot destroy snapshots: permission denied")
+    reason = next((why for snap in snaps if (why := job.forbidden(snap.name))), "")
+    if reason or not job.allowed:
+        job.err(f"cannot destroy snapshots: {reason or 'permission denied'}")
         return False
     wrong = [] if defer else [line for snap in snaps if (line := _in_use(job, snap))]
     for line in wrong:
@@ -68,11 +69,12 @@ def _destroy_dataset(job: Job, ds: Ds) -> bool:
     doing = f"cannot destroy '{ds.name}'"
     mountpoint = job.cat.mountpoint(ds) if ds.type == "filesystem" else None
     can = mounting.mountable(job.cat, ds)
-    if not job.allowed:
-        job.err(f"{doing}: permission denied")
+    reason = job.forbidden(ds.name)
+    if reason or not job.allowed:
+        job.err(f"{doing}: {reason or 'permission denied'}")
     elif job.cat.children(ds):
         job.err(f"{doing}: dataset already exists")  # what libzfs makes of that errno
-    elif job.cat.snapshots(ds) or busy.delegated(job.world, ds.name):
+    elif job.cat.snapshots(ds) or _given_away(job, ds):
         job.err(f"{doing}: dataset is busy")
     else:
         for mark in job.cat.bookmarks(ds):
@@ -82,6 +84,12 @@ def _destroy_dataset(job: Job, ds: Ds) -> bool:
             mounting.remove_mountpoint(job, mountpoint, can)
         return True
     return False
+
+
+def _given_away(job: Job, ds: Ds) -> bool:
+    """Has an active zone this dataset? In the zone itself all but the top of what it was given may go."""
+    view = job.cat.view
+    return busy.delegated(job.world, ds.name) if view is None else ds.name in view.given
 
 
 # -- destroy -----------------------------------------------------------------------------------------------
@@ -187,10 +195,10 @@ def _destroy_bookmark(run: _Destroy, target: str) -> int:
     for letters, what in (("n", "dryrun"), ("d", "defer destroy"), ("rR", "recursive")):
         if run.given & set(letters):
             raise Refused(f"{what} is not supported with bookmark", 255)
-    mark = run.job.cat.get(target)
+    mark = run.job.cat.seen(target)
     if mark is None:
         raise Refused(f"bookmark '{target}' does not exist.")
-    run.job.need_privilege("cannot destroy bookmark")
+    run.job.need_privilege("cannot destroy bookmark", mark.name)
     run.job.cat.delete(mark)
     return 0
 
@@ -273,7 +281,7 @@ def rollback(job: Job, args: list[str]) -> int:
         _check_newer(job, snap, newer, marks, recursive="r" in given)
     if not _destroy_newer(job, newer, marks, force="f" in given):
         return 1
-    job.need_privilege(f"cannot rollback '{ds.name}'")
+    job.need_privilege(f"cannot rollback '{ds.name}'", ds.name)
     if ds.type == "filesystem":
         put_back(job, ds, snap)
     return 0
@@ -299,7 +307,7 @@ def _destroy_newer(job: Job, newer: list[Ds], marks: list[Ds], *, force: bool) -
             done = _destroy_dependent(job, each, force) and done
         done = _destroy_one(job, snap) and done
     for mark in marks:
-        job.need_privilege(f"cannot destroy '{mark.name}'")
+        job.need_privilege(f"cannot destroy '{mark.name}'", mark.name)
         job.cat.delete(mark)
     return done
 
@@ -318,8 +326,9 @@ def _destroy_dependent(job: Job, ds: Ds, force: bool) -> bool:
 
 def _destroy_one(job: Job, snap: Ds) -> bool:
     doing = f"cannot destroy '{snap.name}'"
-    if not job.allowed:
-        job.err(f"{doing}: permission denied")
+    reason = job.forbidden(snap.name)
+    if reason or not job.allowed:
+        job.err(f"{doing}: {reason or 'permission denied'}")
     elif job.cat.holds(snap):
         job.err(f"{doing}: dataset is busy")
     elif job.cat.clones(snap):

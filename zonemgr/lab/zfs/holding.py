@@ -57,7 +57,7 @@ def _hold(job: Job, head: Ds, short: str, tag: str, recursive: bool) -> None:
     snaps = list(_same_named(job, head, short, recursive))
     if not snaps:
         raise Refused(f"cannot hold snapshot '{head.name}@{short}': dataset does not exist")
-    job.need_privilege("cannot hold")
+    job.need_privilege("cannot hold", head.name)
     wrong = [line for snap in snaps if (line := _cannot_hold(job, snap, tag))]
     if wrong:
         raise Refused("\n".join(wrong))
@@ -83,7 +83,7 @@ def _release(job: Job, head: Ds, short: str, tag: str, recursive: bool) -> None:
     if not held:
         missing = not snaps or snaps[-1].name.partition("@")[0] != _last(job, head, recursive).name
         raise Refused(f"{doing}: {'dataset does not exist' if missing else 'no such tag on this dataset'}")
-    job.need_privilege("cannot release")
+    job.need_privilege("cannot release", head.name)
     for snap in held:
         job.cat.db.execute("delete from zfs_holds where ds = ? and tag = ?", (snap.id, tag))
         last_user_gone(job, snap)

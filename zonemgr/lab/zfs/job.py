@@ -8,6 +8,7 @@ from zonemgr.lab.zfs import names
 from zonemgr.lab.zfs.catalogue import Catalogue, Ds
 from zonemgr.lab.zfs.store import Store
 from zonemgr.lab.zfs.text import Refused
+from zonemgr.lab.zfs.zones import view
 
 
 class _Sink:
@@ -34,7 +35,7 @@ class Job:
     def __init__(self, call: Call, store: Store | None = None) -> None:
         self.call = call
         self.world: World = call.world
-        self.cat = Catalogue(call.world)
+        self.cat = Catalogue(call.world, view(call))
         self._store = store
         self.mount_failed = False  # what libzfs' last error was, as far as somebody asks
 
@@ -53,9 +54,23 @@ class Job:
     def err(self, line: str) -> None:
         self.call.err(line + "\n")
 
-    def need_privilege(self, doing: str) -> None:
-        if not self.allowed:
-            raise Refused(f"{doing}: permission denied")
+    def need_privilege(self, doing: str, *names: str) -> None:
+        """`names`: the datasets it is about, which a zone must have been given."""
+        reason = next((why for name in names if (why := self.forbidden(name))), "")
+        if reason or not self.allowed:
+            raise Refused(f"{doing}: {reason or 'permission denied'}")
+
+    def forbidden(self, name: str) -> str:
+        """Why the caller's zone may not change a dataset (zfs_dozonecheck); "" when it may."""
+        seen = self.cat.view
+        if seen is None:
+            return ""
+        ds = self.cat.seen(name)
+        if ds is None:
+            return "dataset does not exist"
+        head = self.cat.get(names.file_system_of(name)) or ds
+        zoned = head.type == "volume" or self.cat.on(head, "zoned")
+        return "" if zoned and seen.writable(name) else "permission denied"
 
     # -- opening by name -----------------------------------------------------------------------------------
 
@@ -68,10 +83,10 @@ class Job:
     def open(self, name: str, types: int) -> Ds:
         """An existing dataset of one of these types; raises Refused with libzfs' words."""
         self.valid(name, types, "cannot open")
-        ds = self.cat.get(name)
+        ds = self.cat.seen(name)
         if ds is None:
             above = names.file_system_of(name)
-            gone = "#" not in name or self.cat.get(above) is None
+            gone = "#" not in name or self.cat.seen(above) is None
             raise Refused(
                 f"cannot open '{name}': " + ("dataset does not exist" if gone else "no such pool or dataset")
             )
@@ -80,7 +95,7 @@ class Job:
         return ds
 
     def exists(self, name: str, types: int) -> bool:
-        ds = self.cat.get(name) if names.is_name(name, types) else None
+        ds = self.cat.seen(name) if names.is_name(name, types) else None
         return ds is not None and bool(ds.bit & types)
 
     def report(self, refusal: Refused) -> int:

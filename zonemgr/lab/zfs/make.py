@@ -20,14 +20,16 @@ def check_parent(job: Job, name: str, *, ancestor: bool = False) -> Ds:
     parent = names.parent_of(name)
     if parent is None:
         raise Refused(f"{doing}: missing dataset name")
-    if job.cat.get(names.pool_of(name)) is None:
+    if job.cat.seen(names.pool_of(name)) is None:
         raise Refused(f"{doing}: no such pool '{names.pool_of(name)}'")
-    found = job.cat.get(parent)
+    found = job.cat.seen(parent)
     while found is None and ancestor:
         parent = names.parent_of(parent or "")
-        found = job.cat.get(parent or "")
+        found = job.cat.seen(parent or "")
     if found is None:
         raise Refused(f"{doing}: parent does not exist")
+    if job.cat.view is not None and not job.cat.on(found, "zoned"):
+        raise Refused(f"{doing}: permission denied")
     if found.type != "filesystem":
         raise Refused(f"{doing}: parent is not a filesystem")
     return found
@@ -63,7 +65,8 @@ def new_dataset(job: Job, name: str, type_: int, pairs: Pairs) -> Ds:
     if type_ == VOL:
         _check_volume(ready, doing)
     proplist.refuse_too_long(ready)
-    job.need_privilege(doing)
+    job.need_privilege(doing, parent.name)
+    proplist.may_set(job, parent, ready, doing, below=True)
     _check_space(job, parent, ready, doing)
     ds = _add(job, name, "volume" if type_ == VOL else "filesystem", ready)
     if type_ == FS:
@@ -208,7 +211,8 @@ def _clone(job: Job, snapshot: Ds, target: str, pairs: Pairs) -> Ds:
     checker = proplist.Checker(job, head.bit, doing, zoned=job.cat.on(parent, "zoned"), ds=snapshot)
     ready = checker.check(pairs)
     proplist.refuse_too_long(ready)
-    job.need_privilege(doing)
+    job.need_privilege(doing, snapshot.name, parent.name)
+    proplist.may_set(job, parent, ready, doing, below=True)
     if names.pool_of(target) != names.pool_of(snapshot.name):
         raise Refused(f"{doing}: source and target pools differ")
     if job.cat.get(target) is not None:
@@ -286,7 +290,7 @@ def _take(job: Job, wanted: list[str], pairs: Pairs) -> None:
         job.valid(name, SNAP, "cannot create snapshot", making=True)
     ready = proplist.Checker(job, SNAP, "cannot create snapshots ", zoned=False).check(pairs)
     proplist.refuse_too_long(ready)
-    job.need_privilege("cannot create snapshots ")
+    job.need_privilege("cannot create snapshots ", *(names.file_system_of(name) for name in wanted))
     heads = [names.file_system_of(name) for name in wanted]
     if len(set(heads)) < len(heads) or len({names.pool_of(head) for head in heads}) > 1:
         raise Refused("cannot create snapshots : multiple snapshots of same fs not allowed")
@@ -337,7 +341,7 @@ def _bookmark(job: Job, snap: Ds, mark: str) -> None:
     head, _, short = mark.partition("#")
     if not names.is_name(head, FS | VOL) or not names.component_ok(short):
         raise Refused(f"{doing}: invalid argument")
-    job.need_privilege(doing)
+    job.need_privilege(doing, snap.name)
     if names.pool_of(head) != names.pool_of(snap.name):
         raise Refused(f"{doing}: bookmark is in a different pool")
     if not job.exists(head, DATASET):

@@ -7,7 +7,7 @@ import os
 from zonemgr.lab.zfs import mounting
 from zonemgr.lab.zfs.catalogue import Ds, Mount
 from zonemgr.lab.zfs.job import Job
-from zonemgr.lab.zfs.mounting import ChangeList, place
+from zonemgr.lab.zfs.mounting import ChangeList, place, real_path
 from zonemgr.lab.zfs.names import FS
 from zonemgr.lab.zfs.text import Refused, Usage, flags, not_emulated, options
 
@@ -35,7 +35,7 @@ def mount(job: Job, args: list[str]) -> int:
 
 def _show_mounts(job: Job) -> int:
     for mounted in job.cat.mounts():
-        job.out(f"{job.cat.by_id(mounted.ds).name:<30}  {mounted.path}")
+        job.out(f"{job.cat.by_id(mounted.ds).name:<30}  {job.cat.shown(mounted)}")
     return 0
 
 
@@ -47,6 +47,7 @@ def _mount_all(job: Job, opts: str, *, overlay: bool) -> int:
         ds
         for pool in cat.pools()
         for ds in cat.under(pool)
+        if cat.sees(ds.name) and (cat.view is None or cat.on(ds, "zoned"))
         if mounting.mountable(cat, ds) and cat.native(ds, "canmount").text == "on" and cat.mount(ds) is None
     ]
     for ds in sorted(todo, key=lambda each: cat.mountpoint(each).text):
@@ -56,7 +57,10 @@ def _mount_all(job: Job, opts: str, *, overlay: bool) -> int:
 
 def mount_one(job: Job, ds: Ds, opts: str, *, overlay: bool) -> int:
     doing = f"cannot mount '{ds.name}'"
-    if job.cat.on(ds, "zoned"):
+    zoned = job.cat.on(ds, "zoned")
+    if job.cat.view is not None and not zoned:
+        raise Refused(f"{doing}: permission denied")
+    if job.cat.view is None and zoned:
         raise Refused(f"{doing}: dataset is exported to a local zone")
     mountpoint = job.cat.mountpoint(ds).text
     if mountpoint == "legacy":
@@ -87,7 +91,7 @@ def unmount(job: Job, args: list[str]) -> int:
     if len(operands) > 1:
         raise Usage("too many arguments")
     if operands[0].startswith("/"):
-        return unmount_path(job, operands[0], force=force, manual=False)
+        return _unmount_path(job, operands[0], force=force)
     return _unmount_named(job, job.open(operands[0], FS), force)
 
 
@@ -111,13 +115,11 @@ def _unmount_all(job: Job, force: bool) -> int:
     return status
 
 
-def unmount_path(job: Job, path: str, *, force: bool, manual: bool) -> int:
-    """By mount point. `manual`: by umount(8), which takes legacy ones too and nothing below."""
+def _unmount_path(job: Job, path: str, *, force: bool) -> int:
+    """By mount point."""
     doing = f"cannot unmount '{path}'"
     mounted = _at_path(job, path, doing)
     ds = job.cat.by_id(mounted.ds)
-    if manual:
-        return 0 if mounting.unmount(job, ds, force=force) else 1
     if job.cat.mountpoint(ds).text == "legacy":
         raise Refused(
             f"cannot unmount '{ds.name}': legacy mountpoint\nuse umount(8) to unmount this filesystem"
@@ -126,11 +128,10 @@ def unmount_path(job: Job, path: str, *, force: bool, manual: bool) -> int:
 
 
 def _at_path(job: Job, path: str, doing: str) -> Mount:
-    real = place(job, os.path.join(job.call.cwd, path))
-    if not real.exists():
+    full = os.path.join(job.call.cwd, path)
+    if not place(job, full).exists():
         raise Refused(f"{doing}: No such file or directory")
-    inside = "/" + str(real.relative_to(job.world.host)) if real != job.world.host else "/"
-    mounted = job.cat.mount_at(inside)
+    mounted = job.cat.mount_at(real_path(job, full))
     if mounted is None:
         raise Refused(f"{doing}: not a mountpoint")
     return mounted

@@ -18,12 +18,12 @@ from zonemgr.lab.zfs.text import Refused, not_emulated
 
 
 def mountable(cat: Catalogue, ds: Ds) -> bool:
-    """Does zfs itself mount this one (from the global zone)?"""
+    """Does zfs itself mount this one (from the zone that asks)?"""
     return (
         ds.type == "filesystem"
         and cat.mountpoint(ds).text.startswith("/")
         and cat.native(ds, "canmount").text != "off"
-        and not cat.on(ds, "zoned")
+        and (cat.view is not None or not cat.on(ds, "zoned"))
     )
 
 
@@ -62,7 +62,7 @@ def _make_mountpoint(job: Job, path: str, where: Path) -> None:
     above = os.path.dirname(path)
     while not os.path.lexists(place(job, above)):
         above = os.path.dirname(above)
-    holder = job.cat.mount_holding(above)
+    holder = job.cat.mount_holding(real_path(job, above))
     if not place(job, above).is_dir() or (holder is not None and not _takes_files(job.cat, holder)):
         raise failed
     job.store.mkdirs(where)
@@ -86,11 +86,19 @@ def _takes_files(cat: Catalogue, mounted: Mount) -> bool:
 
 
 def place(job: Job, path: str) -> Path:
-    """Where a path of the global zone is on this machine; refuses the machine's own directories."""
+    """Where a path of the caller's zone is on this machine; refuses the machine's own directories."""
+    if job.cat.view is not None:
+        return job.cat.view.resolved(job.world.host, path)
     try:
         return host_path(job.world, path)
     except Escapes as outside:
         raise not_emulated(f"a file system at {outside}") from None
+
+
+def real_path(job: Job, path: str) -> str:
+    """The global zone's name for a path, symbolic links followed."""
+    where = place(job, path)
+    return "/" + where.relative_to(job.world.host).as_posix() if where != job.world.host else "/"
 
 
 def attach(job: Job, ds: Ds, path: str, opts: str) -> str:
@@ -101,13 +109,28 @@ def attach(job: Job, ds: Ds, path: str, opts: str) -> str:
     if not where.is_dir():
         return "Not a directory"
     real = "/" + str(where.relative_to(job.world.host)) if where != job.world.host else "/"
+    if job.forbidden(ds.name):
+        return "Not owner"
     if job.cat.mount_at(real) is not None or job.cat.mount(ds) is not None or real == "/":
         return "Device busy"
+    if job.cat.view is not None:
+        _refuse_hidden(job, real)
     if job.cat.mounts_below(real):
         raise not_emulated("mounting over a directory that holds mount points")
     job.store.attach(ds.id, where)
     job.cat.put_mount(ds, real, opts)
     return ""
+
+
+def _refuse_hidden(job: Job, real: str) -> None:
+    """The root itself, or what is below a lofs mount: the files there are not those the zone sees."""
+    assert job.cat.view is not None
+    path = job.cat.view.within(real) or "/"
+    if path == "/":
+        raise not_emulated("mounting over the root of a zone")
+    for point in busy.lofs_points(job.world, job.cat.view.zone):
+        if path == point or f"{path}/".startswith(point.rstrip("/") + "/"):
+            raise not_emulated(f"a file system at or below the lofs mount {point}")
 
 
 def unmount(job: Job, ds: Ds, *, force: bool = False) -> bool:
@@ -117,7 +140,7 @@ def unmount(job: Job, ds: Ds, *, force: bool = False) -> bool:
         return True
     reason = detach(job, mounted, force=force)
     if reason:
-        job.err(f"cannot unmount '{mounted.path}': {reason}")
+        job.err(f"cannot unmount '{job.cat.shown(mounted)}': {reason}")
     return not reason
 
 
@@ -125,16 +148,32 @@ def detach(job: Job, mounted: Mount, *, force: bool) -> str:
     """The system call; returns errno's text, "" when done."""
     if not job.allowed:
         return "permission denied"
-    if mounted.pinned:
+    if mounted.pinned or (job.cat.view is not None and job.cat.view.within(mounted.path) in (None, "/")):
         return "Device busy"
     if force:
         _refuse_force(job, mounted)
-    elif job.cat.mounts_below(mounted.path) or busy.in_use(job.world, mounted.path, job.call.cwd):
+    elif job.cat.mounts_below(mounted.path) or busy.in_use(job.world, mounted.path, _cwd(job)):
         return "Device busy"
     ds = job.cat.by_id(mounted.ds)
-    job.store.detach(ds.id, job.world.host / mounted.path.lstrip("/"))
+    where = job.world.host / mounted.path.lstrip("/")
+    _still_there(job, where)
+    job.store.detach(ds.id, where)
     job.cat.drop_mount(ds)
     return ""
+
+
+def _cwd(job: Job) -> str:
+    return job.call.cwd if job.cat.view is None else job.cat.view.outside(job.call.cwd)
+
+
+def _still_there(job: Job, where: Path) -> None:
+    """Root of a zone can remove or replace the directory of a mount point, which illumos refuses it."""
+    if os.path.realpath(where) != os.path.join(
+        os.path.realpath(job.world.host), where.relative_to(job.world.host)
+    ):
+        raise not_emulated(f"a mount point whose path was replaced ({where.name})")
+    if not where.exists():
+        job.store.mkdirs(where)
 
 
 def _refuse_force(job: Job, mounted: Mount) -> None:
@@ -149,7 +188,7 @@ def remove_mountpoint(job: Job, mountpoint: Value, can: bool) -> None:
     """Remove the directory a file system was mounted at, unless its mountpoint was set on itself."""
     if can and mountpoint.source in ("default", "inherited"):
         with_host = os.path.normpath("/" + mountpoint.text.lstrip("/"))
-        if job.cat.mount_at(with_host) is None:
+        if job.cat.mount_at(real_path(job, with_host)) is None:
             job.store.rmdir(place(job, with_host))
 
 
@@ -197,7 +236,7 @@ def temporary(cat: Catalogue, ds: Ds, name: str) -> Value:
 class Node:
     ds: Ds
     mounted: bool
-    zoned: bool
+    zoned: bool  # seen from the global zone, which leaves it alone
     mountpoint: Value  # as it was before the change
     mountable: bool  # likewise
     again: bool = True  # is there something to do afterwards?
@@ -233,8 +272,8 @@ class ChangeList:
         cat = self.job.cat
         if ds.type == "volume":
             return Node(ds, False, False, Value("", "none"), False)
-        can = mountable(cat, ds)
-        return Node(ds, cat.mount(ds) is not None, cat.on(ds, "zoned"), cat.mountpoint(ds), can)
+        can, elsewhere = mountable(cat, ds), cat.view is None and cat.on(ds, "zoned")
+        return Node(ds, cat.mount(ds) is not None, elsewhere, cat.mountpoint(ds), can)
 
     def _children(self, ds: Ds, *, everything: bool) -> Iterator[Ds]:
         """Below, as far as they have their mountpoint from here."""

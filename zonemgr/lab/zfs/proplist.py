@@ -131,7 +131,11 @@ class Checker:
         return stored
 
     def _not_zoned(self, name: str) -> None:
-        if self.zoned:
+        """In the global zone for what is not zoned, in a zone for what is."""
+        if self.job.cat.view is not None:
+            if not self.zoned:
+                raise self.refuse(f"'{name}' cannot be set while dataset 'zoned' property is set")
+        elif self.zoned:
             raise self.refuse(f"'{name}' cannot be set on dataset in a non-global zone")
 
     def encryption(self, name: str, stored: str) -> str:
@@ -197,6 +201,30 @@ def refuse_too_long(pairs: Pairs) -> None:
     """create, clone and snapshot do not know that errno, and die of it (signal 6)."""
     if too_long(pairs):
         raise Refused("internal error: Arg list too long", -6)
+
+
+def forbidden(job: Job, ds: Ds, prop: str, *, below: bool = False) -> str:
+    """Why a zone may not set this property of a dataset (zfs_secpolicy_setprop); "" when it may.
+
+    `below`: of something about to be made below it.
+    """
+    if job.cat.view is None:
+        return ""
+    zoned = job.cat.native(ds, "zoned") if ds.bit & FS else None
+    if prop == "zoned":
+        return "permission denied"
+    if prop in ("quota", "filesystem_limit", "snapshot_limit"):
+        inherited = below or zoned is None or zoned.source == "inherited"
+        if not inherited or (zoned is not None and zoned.text != "on"):
+            return "permission denied"
+    return job.forbidden(ds.name)
+
+
+def may_set(job: Job, ds: Ds, pairs: Pairs, doing: str, *, below: bool) -> None:
+    for prop in pairs:
+        reason = forbidden(job, ds, prop, below=below)
+        if reason:
+            raise Refused(f"{doing}: {reason}")
 
 
 def fits(job: Job, ds: Ds, prop: str, value: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from zonemgr.lab.zfs import names, props
 from zonemgr.lab.zfs.catalogue import Ds
 from zonemgr.lab.zfs.job import Job
-from zonemgr.lab.zfs.mounting import place
+from zonemgr.lab.zfs.mounting import place, real_path
 from zonemgr.lab.zfs.names import DATASET, FS, MARK, SNAP, VOL
 from zonemgr.lab.zfs.text import Refused, Usage, flags, options
 from zonemgr.lab.zfs.values import SOURCES, Reader
@@ -72,8 +72,7 @@ def _operand(job: Job, operand: str, types: int, *, paths: bool) -> Ds:
     real = place(job, full)
     if not real.exists():
         raise Refused(f"{operand}: No such file or directory")
-    inside = "/" + str(real.relative_to(job.world.host)) if real != job.world.host else "/"
-    mounted = job.cat.mount_holding(inside)
+    mounted = job.cat.mount_holding(real_path(job, full))
     if mounted is None:
         raise Refused(f"'{operand}': not a ZFS filesystem")
     return job.open(job.cat.by_id(mounted.ds).name, FS)
@@ -88,7 +87,7 @@ def _reach(job: Job, root: Ds, choice: Choice) -> Iterable[Ds]:
             snapshots = _lists_snapshots(job, names.pool_of(root.name))
         candidates = job.cat.under(root.name, snapshots=snapshots, only=choice.only)
     for ds in candidates:
-        if _wanted(job, root, ds, choice):
+        if job.cat.sees(ds.name) and _wanted(job, root, ds, choice):
             yield ds
 
 

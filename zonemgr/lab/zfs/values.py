@@ -102,7 +102,8 @@ class Reader:
         return "1.00x"
 
     def mounted(self, ds: Ds) -> str:
-        return "yes" if self.cat.mount(ds) is not None else "no"
+        mounted = self.cat.mount(ds)
+        return "yes" if mounted is not None and self.cat.shown(mounted) else "no"
 
     def origin(self, ds: Ds) -> str | None:
         found = self.cat.origin(ds)

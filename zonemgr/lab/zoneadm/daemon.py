@@ -56,6 +56,12 @@ class Daemon:
     def fault(self, name: str) -> str:
         return self.world.get(f"fault.{name}.{self.zone}") or self.world.get(f"fault.{name}")
 
+    def notice(self, text: str) -> None:
+        """A line on the zone's console."""
+        from zonemgr.lab import console
+
+        console.notice(self.world, self.zone, text)
+
     def config(self) -> ZoneConfig:
         return zonestore.load(self.world, self.zone)
 
@@ -134,6 +140,7 @@ def _invalid(daemon: Daemon, state: str, command: str) -> Failed:
 def _installed(daemon: Daemon, command: str, args: str) -> None:
     if command == "ready":
         bring_up(daemon, "installed")
+        daemon.notice("NOTICE: Zone readied")
     elif command == "boot":
         _from_installed(daemon, args)
     elif command in ("halt", "shutdown"):
@@ -145,25 +152,34 @@ def _installed(daemon: Daemon, command: str, args: str) -> None:
 
 
 def _from_installed(daemon: Daemon, args: str) -> None:
+    daemon.notice(_with_arguments("NOTICE: Zone booting up", args))
     try:
         bring_up(daemon, "installed")
         start(daemon, "installed", args)
     except BaseException:
+        daemon.notice("NOTICE: Zone boot failed")
         quiet_halt(daemon, "installed")
         raise
+
+
+def _with_arguments(text: str, args: str) -> str:
+    return f"{text} with arguments: {args}" if args else text
 
 
 def _ready_zone(daemon: Daemon, command: str, args: str) -> None:
     if command == "ready":
         daemon.say("zone is already ready")
     elif command == "boot":
+        daemon.notice(_with_arguments("NOTICE: Zone booting up", args))
         try:
             start(daemon, "ready", args)
         except BaseException:
+            daemon.notice("NOTICE: Zone boot failed")
             quiet_halt(daemon, "ready")
             raise
     elif command == "halt":
         halt(daemon, "ready")
+        daemon.notice("NOTICE: Zone halted")
     else:
         raise _invalid(daemon, "ready", command)
 
@@ -182,9 +198,11 @@ def _running(daemon: Daemon, state: str, command: str, args: str) -> None:
         daemon.say("zone is already booted")
     elif command == "halt":
         halt(daemon, state)
+        daemon.notice("NOTICE: Zone halted")
     elif command == "ready":
         halt(daemon, state)
         bring_up(daemon, state)
+        daemon.notice("NOTICE: Zone readied")
     elif command == "reboot":
         reboot(daemon, state, args)
     elif command == "shutdown":
@@ -275,6 +293,7 @@ def quiet_halt(daemon: Daemon, state: str) -> bool:
 
 
 def reboot(daemon: Daemon, state: str, args: str) -> None:
+    daemon.notice(_with_arguments("NOTICE: Zone rebooting", args))
     halt(daemon, state)
     bring_up(daemon, state)
     try:
@@ -292,6 +311,7 @@ def shut_down(daemon: Daemon, state: str) -> None:
     if fault == "hang" or not quiet_halt(daemon, state):
         _wait(daemon.request.call, STOP_TIMEOUT)
         raise daemon.fail("unable to shutdown zone")
+    daemon.notice("NOTICE: Zone halted")
 
 
 def _wait(call: Call, seconds: float) -> None:

@@ -150,7 +150,7 @@ def run_init(daemon: Daemon, words: str) -> None:
 
 def tear_down(daemon: Daemon) -> None:
     """Kill everything, give back links, forget the zone; a fault may keep it half-way."""
-    from zonemgr.lab import links, smf
+    from zonemgr.lab import links, smf, zonefs
 
     world, zone = daemon.world, daemon.zone
     row = world.db.execute("select * from kernel_zones where name = ?", (zone,)).fetchone()
@@ -172,6 +172,7 @@ def tear_down(daemon: Daemon) -> None:
         world.db.execute("update kernel_zones set state = 'down' where name = ?", (zone,))
         raise daemon.fail("unable to destroy zone: Device busy")
     world.db.execute("delete from kernel_zones where name = ?", (zone,))
+    zonefs.undo_boot(world, zone)
     if row["state"] == "mounted":
         _empty(daemon, f"{daemon.request.zonepath}/lu")
 
