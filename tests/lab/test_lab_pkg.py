@@ -188,7 +188,7 @@ def test_updates_are_found_once_the_repositories_have_them(hand: Hand) -> None:
         ["entire", "0.5.11-2024.0.0.1"],
         ["shell/bash", "5.2.37-2024.0.0.1"],
     ]
-    hand.out("pkg update bash")
+    hand.out("pkg update --no-backup-be bash")
     assert hand.out("pkg list -H bash").split()[1] == "5.2.37-2024.0.0.1"
     assert hand("pkg update bash").exit_code == 4
 
@@ -208,7 +208,7 @@ def test_what_needs_a_new_boot_environment_is_not_done_to_a_live_image(hand: Han
     (root / ".lab/zone.json").write_text('{"zone": "z", "updates": 2}')
     assert in_zone(root, "pkg update --deny-new-be").exit_code == 5
     assert in_zone(root, "pkg update").stderr.startswith(
-        "lab: pkg update into a new boot environment of a zone is not emulated\n"
+        "lab: pkg update into a new boot environment of a zone nobody answers is not emulated\n"
     )
     assert "Create boot environment" not in hand.out("pkg -R /zones/z/root update")
     assert in_zone(root, "pkg list -H entire").stdout.split()[1] == "0.5.11-2024.0.0.2"

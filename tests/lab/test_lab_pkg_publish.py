@@ -32,7 +32,7 @@ def test_a_new_version_is_seen_after_a_refresh_only(hand: Hand) -> None:
     assert hand.out("pkg list -Huv git").split()[0] == fmri
     assert hand("pkg update -n").exit_code == 0
     assert installed(hand, "git") != fmri
-    hand.out("pkg update")  # which refreshes by itself
+    hand.out("pkg update --no-backup-be")  # which refreshes by itself
     assert installed(hand, "git") == fmri
     assert hand("pkg update -n").exit_code == 4
 
@@ -49,7 +49,7 @@ def test_a_new_package_with_all_it_says_of_itself(hand: Hand) -> None:
 def test_a_version_that_cannot_be_installed_is_passed_over_unless_asked_for(hand: Hand) -> None:
     older = publish.publish(hand.world, "developer/versioning/git")
     publish.publish(hand.world, "developer/versioning/git", depends=["no/such"])
-    hand.out("pkg update")
+    hand.out("pkg update --no-backup-be")
     assert installed(hand, "git") == older
     said = hand.refused("pkg update git@2.47.1-2024.0.0.2")
     assert said.startswith("\npkg update: No solution was found to satisfy constraints\n")
@@ -59,14 +59,14 @@ def test_a_version_that_cannot_be_installed_is_passed_over_unless_asked_for(hand
 def test_an_obsolete_version_takes_the_package_away(hand: Hand) -> None:
     hand.out("pkg install gawk")
     publish.publish(hand.world, "text/gawk", obsolete=True)
-    assert "Packages to remove:  1" in hand.out("pkg update")
+    assert "Packages to remove:  1" in hand.out("pkg update --no-backup-be")
     assert hand("pkg list gawk").exit_code == 1
     assert hand("pkg install gawk").exit_code == 1
 
 
 def test_what_a_new_version_needs_comes_along(hand: Hand) -> None:
     publish.publish(hand.world, "developer/versioning/git", depends=["text/gawk"])
-    hand.out("pkg update git")
+    hand.out("pkg update --no-backup-be git")
     assert "text/gawk" in hand.out("pkg list -H")
 
 

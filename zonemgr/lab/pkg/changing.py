@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zonemgr.lab.pkg import environments
 from zonemgr.lab.pkg import plan as planning
 from zonemgr.lab.pkg.command import NOTHING, OK, OOPS, PARTIAL, Run, usage
+from zonemgr.lab.pkg.environments import Choice
 from zonemgr.lab.pkg.image import Image
-from zonemgr.lab.pkg.plan import NOT_LIVE, PkgError, Plan
+from zonemgr.lab.pkg.plan import PkgError, Plan
 
-FLAGS = "accept licenses no-refresh no-index ignore-missing deny-new-be no-be-activate no-backup-be sync-actuators"
+FLAGS = (
+    "accept licenses no-refresh no-index ignore-missing sync-actuators no-be-activate "
+    "deny-new-be require-new-be no-backup-be require-backup-be"
+)
 LONG = {
     **{name: name for name in FLAGS.split()},
-    "sync-actuators-timeout=": "timeout",
-    "backup-be-name=": "backup-be-name",
-    **dict.fromkeys(("require-new-be", "require-backup-be", "temp-be-activate"), "refused"),
-    **dict.fromkeys(("be-name=", "reject=", "parsable="), "refused"),
+    **{f"{name}=": name for name in ("sync-actuators-timeout", "be-name", "backup-be-name")},
+    **dict.fromkeys(("temp-be-activate",), "refused"),
+    **dict.fromkeys(("reject=", "parsable="), "refused"),
 }
 LETTERS = "nvqfrRtg:C:z:Z:"
 
@@ -23,11 +27,10 @@ LETTERS = "nvqfrRtg:C:z:Z:"
 def _read(run: Run, words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     given, patterns = run.options(words, LETTERS, LONG)
     if given.keys() & {"refused", "r", "R", "t", "z", "Z"}:
-        raise PkgError(
-            f"lab: pkg {run.name} with -r, -R, -t, -z, -Z, --be-name, --reject and the like is not emulated"
-        )
+        raise PkgError(f"lab: pkg {run.name} with -r, -R, -t, -z, -Z, --reject and the like is not emulated")
     if "v" in given and "q" in given:
         raise usage(run, "-v and -q can not be combined")
+    environments.check_options(run, given)
     return given, patterns
 
 
@@ -39,7 +42,7 @@ def _needs_operand(run: Run, patterns: Sequence[str]) -> None:
 def install(run: Run, words: Sequence[str]) -> int:
     given, patterns = _read(run, words)
     _needs_operand(run, patterns)
-    with run.changing() as image:
+    with run.changing(given) as image:
         _fetch(image, given)
         origins = _origins(image, given)
         plan, asked = planning.install(image, patterns, origins=origins, accept="accept" in given)
@@ -56,7 +59,7 @@ def uninstall(run: Run, words: Sequence[str]) -> int:
 
 def update(run: Run, words: Sequence[str]) -> int:
     given, patterns = _read(run, words)
-    with run.changing() as image:
+    with run.changing(given) as image:
         _fetch(image, given)
         plan = planning.update(image, patterns, origins=_origins(image, given), accept="accept" in given)
         return _finish(run, image, plan, given, [])
@@ -90,34 +93,21 @@ def _finish(run: Run, image: Image, plan: Plan, given: dict[str, list[str]], ask
         word = "available" if run.name in ("update", "image-update") else "necessary"
         run.call.out("" if quiet else f"No updates {word} for this image.\n")
         return NOTHING
-    if plan.needs_boot_environment() and run.live:
-        _needs_boot_environment(run, given)
-    if not quiet:
-        run.call.out(_shown(run, plan, verbose="v" in given))
+    choice = environments.choose(run, plan, given)
     if not dry:
-        plan.carry_out(image, asked)
+        environments.check_emulated(run, choice)
+    if not quiet:
+        run.call.out(_shown(run, plan, choice, verbose="v" in given))
+    if not dry:
+        environments.carry_out(run, image, plan, choice, list(asked), quiet=quiet)
     return OK
 
 
-def _needs_boot_environment(run: Run, given: dict[str, list[str]]) -> None:
-    if "deny-new-be" in given:
-        raise PkgError(
-            f'Requested "{run.name}" operation would affect files that cannot be modified in live image.\n'
-            "Please retry this operation on an alternate boot environment.",
-            NOT_LIVE,
-        )
-    where = "a zone" if run.call.zone is not None else "the global zone"
-    raise PkgError(
-        f"lab: pkg {run.name} into a new boot environment of {where} is not emulated\n"
-        "lab: for a zone, use pkg -R from the global zone while the zone is halted"
-    )
-
-
-def _shown(run: Run, plan: Plan, *, verbose: bool) -> str:
+def _shown(run: Run, plan: Plan, choice: Choice, *, verbose: bool) -> str:
     counts = (("remove", plan.remove), ("install", plan.add), ("update", plan.change))
     rows = [(f"Packages to {verb}:", str(len(what))) for verb, what in counts if what]
     if run.live:
-        rows += [("Create boot environment:", "No"), ("Create backup boot environment:", "No")]
+        rows += choice.shown()
     left, right = (max(len(row[column]) for row in rows) for column in (0, 1))
     text = "".join(f"{name.rjust(left)} {value.rjust(right)}\n" for name, value in rows)
     return text + (_details(plan) if verbose else "")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 from zonemgr.lab import options, place
 from zonemgr.lab.call import Call, NoWorld
@@ -23,18 +26,33 @@ class Run:
         self.shelves = shelves.told(self.where) if isinstance(call.world, NoWorld) else shelves.of(call.world)
 
     def _place(self) -> Place:
+        if self.call.zone is not None and not isinstance(self.call.world, NoWorld):
+            return self._in_zone(self.call.zone)
         here = place.here(self.call)
-        if not self.root or self.root == "/":
+        if self.live:
             return here
         path = self.call.path(self.root)
         if self.call.zone is not None:
-            return Place(
-                path, self.call.zone, here.flavour, here.latency, 0.0, "", here.now, updates=here.updates
-            )
+            return replace(here, root=path, booted=0.0, boot_args="", links=(), given=())
         return place.at_root(self.call.world, None, path)
+
+    def _in_zone(self, zone: str) -> Place:
+        """A zone's image, or one below it, from outside of the zone's cell: see `pkg.answer`."""
+        from zonemgr.lab.zfs import zones
+
+        world = self.call.world
+        row = world.db.execute("select state, root from kernel_zones where name = ?", (zone,)).fetchone()
+        root = Path(row["root"])
+        if row["state"] == "mounted":  # the maintenance root is made of the zone's own, which it has at /a
+            root = root.with_name("root")
+        seen = zones.View(zone, str(root), ())
+        inside = self.root.removeprefix("/a") if row["state"] == "mounted" else self.root
+        target = seen.resolved(world.host, posixpath.join(self.call.cwd, inside or "/"))
+        return place.at_root(world, zone, target)
 
     @property
     def live(self) -> bool:
+        """Is it the image of the running system, which boot environments are made for?"""
         return self.root in ("", "/")
 
     def image(self) -> Image:
@@ -57,8 +75,8 @@ class Run:
         return given, rest
 
     @contextmanager
-    def changing(self) -> Iterator[Image]:
-        """The image, held against other clients."""
+    def changing(self, given: dict[str, list[str]] | None = None) -> Iterator[Image]:
+        """The image, held against other clients; names `given` for boot environments are looked at."""
         image = self.image()
         if not self.call.privileged:
             path = f"{(self.root or '/').rstrip('/')}/var/pkg/lock"
@@ -69,15 +87,20 @@ class Run:
         self._check_fault()
         with exclusive(self.where.root):
             self._check_children()
+            if given:
+                from zonemgr.lab.pkg import environments
+
+                environments.check_names(self, given)
             yield image
 
     def _check_fault(self) -> None:
-        """`fault.pkg-locked` of the world: so many more changes find the image locked."""
-        if self.call.zone is not None:
+        """`fault.pkg-locked` of the world (in a zone `fault.pkg-locked.ZONE`): so many more changes find it locked."""
+        if isinstance(self.call.world, NoWorld):
             return
-        left = int(self.call.world.get("fault.pkg-locked", "0") or 0)
+        fact = "fault.pkg-locked" + (f".{self.call.zone}" if self.call.zone is not None else "")
+        left = int(self.call.world.get(fact, "0") or 0)
         if left:
-            self.call.world.put("fault.pkg-locked", str(left - 1))
+            self.call.world.put(fact, str(left - 1))
             raise Locked(
                 "The image cannot be modified as it is currently in use by another package client: "
                 "pkg on openindiana, pid 4711."
