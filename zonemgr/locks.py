@@ -1,6 +1,6 @@
 """Locks on zones and golden images: files in the state directory, freed by the kernel when their holder dies.
 
-Whoever needs both takes zones before images; several of a kind are taken in the order of their names.
+Whoever needs several takes a set before zones, and zones before images; those of a kind in the order of their names.
 """
 
 from __future__ import annotations
@@ -64,6 +64,16 @@ def image_lock(
 ) -> Iterator[None]:
     """Hold golden images while they are made, moved on or cloned; by default waits [state] image_wait."""
     with _held(config, "image", images, run, config.state.image_wait if wait is None else wait, waiting):
+        yield
+
+
+@contextmanager
+def set_lock(config: Config, name: str, run: RunId, *, waiting: Waiting | None = None) -> Iterator[None]:
+    """Hold a set of packages (by its canonical name) while an image with it is looked for and made.
+
+    So the second of two with the same needs waits, for [state] image_wait at most, and finds the first one's image.
+    """
+    with _held(config, "set", name, run, config.state.image_wait, waiting):
         yield
 
 

@@ -69,39 +69,45 @@ def create(site: Site, request: DisposableRequest) -> Disposable:
 
 def prepare(site: Site, request: DisposableRequest) -> Disposable:
     """Everything that can be refused without changing the host, and the golden image if it is missing."""
-    if not request.origin:
-        raise UsageError("which golden image?", hint="name one with -c; see: zonemgr list-giz")
     run = records.new_run_id()
-    origin = ZoneName(request.origin)
+    look = glimpse(site)
+    guess = layers.guess(look, site, request.image, request.origin, request.snapshot)
+    origin = ZoneName(guess.name if guess else request.origin)
     name = ZoneName(request.zone or naming.disposable(origin, run))
     if request.snapshot:
         SnapshotName(request.snapshot)
     furniture = furnish.parse(request.wishes, tag=naming.tail(run))
     home, zonepath = survey.home_of(site.config, survey.DIZ, name)
-    look = glimpse(site)
     privilege.require(look, "zone", "zfs", *(["network"] if furniture.links else []))
     homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
     furniture.check_on(look, homes=[*homes, home])
     furniture = furniture.seen_on(look)
     setup.accounts_there(look, furniture.users, furniture.groups, furniture.elevated)
-    if survey.find(look, origin) is None:
-        _make_origin(site, look, origin, request, name)
+    if not guess.found if guess else survey.find(look, origin) is None:
+        origin = _make_origin(site, look, origin, request, name, guess)
         if site.host.dry_run:  # there is no image yet to say more about
             served = f"{origin}@{naming.initial('postinstalled', origin)}"
             return Disposable(str(name), served, home, zonepath, run, furniture)
         look = glimpse(site)
     image = survey.managed(look, origin, survey.GIZ)
-    snapshot = golden.served_snapshot(look, image, request.snapshot)
+    snapshot = golden.served_snapshot(look, image, "" if guess else request.snapshot)
     return Disposable(str(name), f"{origin}@{snapshot.rpartition('@')[2]}", home, zonepath, run, furniture)
 
 
-def _make_origin(site: Site, look: Host, origin: str, request: DisposableRequest, name: str) -> None:
+def _make_origin(
+    site: Site, look: Host, origin: ZoneName, request: DisposableRequest, name: str, guess: layers.Sought | None
+) -> ZoneName:
     """The golden image does not exist: make it, unless what was asked for rules it out or cannot work anyway."""
+    building.name_is_free(look, name)
+    if guess:
+        return ZoneName(layers.provide(site, request.image, request.origin, request.snapshot))
     if request.snapshot:
         survey.zone(look, origin)  # raises: a snapshot of nothing cannot be meant
-    building.name_is_free(look, name)
+    wish = request.image
     site.report.note(f"there is no golden image {origin} yet; it is made first")
-    golden.create(site, golden.GoldenRequest(zone=origin), unless_there=True)
+    wanted = golden.GoldenRequest(zone=origin, brand=wish.brand, template=wish.template, **wish.words)
+    golden.create(site, wanted, unless_there=True)
+    return origin
 
 
 def bring_up(work: Job, zone: Disposable) -> None:
@@ -137,7 +143,7 @@ def plan_clone(look: Host, site: Site, zone: Disposable) -> list[Step]:
             zone.zone, zone.run,
             common.script(zone.zonepath, survey.DIZ, origin, zone.run, brand=image.row.brand, furniture=things),
         ),
-        *_hold(look, snapshot),
+        *hold(look, snapshot),
         building.CloneZone(zone.zone, zone.home, zone.run, source, snapshot, limits.clone_limit),
     ]  # fmt: skip
 
@@ -169,7 +175,8 @@ def _check_neighbours(look: Host, site: Site, image: survey.Managed, zone: Dispo
     common.check_free(look, zone.zonepath, Dataset(zone.home))
 
 
-def _hold(look: Host, snapshot: str) -> Sequence[Step]:
+def hold(look: Host, snapshot: str) -> Sequence[Step]:
+    """A step that holds a golden snapshot (full name), if we do not hold it yet."""
     root, _, name = snapshot.rpartition("@")
     row = next((row for row in survey.snapshots_of(look, root) if row.snapshot.name == name), None)
     if row is None:
