@@ -68,6 +68,17 @@ def plan(host: Host, image: Image, verb: str, *words: str, limit: float | None =
     return done.exit_code
 
 
+def until_free(host: Host, image: Image) -> None:
+    """Wait for another client that works on this image; raises CommandError when it does not end.
+
+    A pkg whose caller was killed goes on. What is removed here does not exist, so that nothing happens but the lock.
+    """
+    words = ("uninstall", "--ignore-missing", "zonemgr-has-no-such-package")
+    done = _retried(host, lambda: _once(host, image, words, None))
+    if done.exit_code == LOCKED:
+        raise _explained(done)
+
+
 def refresh(host: Host, image: Image, *, full: bool = False, limit: float | None = None) -> None:
     """Fetch the publishers' catalogues."""
     _change(host, image, "refresh", *(["--full"] if full else []), limit=limit)

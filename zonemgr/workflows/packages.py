@@ -17,7 +17,7 @@ from zonemgr.errors import NotThere, UsageError, ZonemgrError
 from zonemgr.host import pkg, system, zfs, zoneadm
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, Publisher, Snapshot, ZoneName
-from zonemgr.workflows import imageset, parts, survey
+from zonemgr.workflows import building, imageset, parts, survey
 from zonemgr.workflows.steps import Step
 
 Words = str | Sequence[str]
@@ -317,6 +317,7 @@ class ReturnToRoot(Step):
         if not holder or not parts.bears_mark(host, self.zone, self.made_by):
             return
         parts.stop(host, self.zone)
+        self._await_pkg(host)
         if holder != self.zbe:
             host.change("zfs", "promote", self.zbe)
         self._activate(host)
@@ -336,6 +337,12 @@ class ReturnToRoot(Step):
             ),
             "",
         )
+
+    def _await_pkg(self, host: Host) -> None:
+        """A pkg of the global zone outlives a killed zonemgr, and would go on writing into what is rolled back."""
+        root = f"{survey.zone(host, self.zone).path}/root"
+        if root in system.zfs_mounts(host):
+            pkg.until_free(host, pkg.Image(root=root))
 
     def _activate(self, host: Host) -> None:
         """Off before on: with two active ZBEs the brand would not know which."""
@@ -379,6 +386,34 @@ def return_to(look: Host, zone: survey.Managed, snapshot: str) -> ReturnToRoot:
     return ReturnToRoot(
         zone.name, zone.dataset, root, snapshot, zone.run, tuple(zbes(look, zone.dataset))
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunAgain(Step):
+    """Nothing to do, only to undo: a zone that runs now and was stopped for the way back is booted again."""
+
+    silent: ClassVar[bool] = True
+
+    zone: str
+    made_by: str
+
+    def __str__(self) -> str:
+        return f"note that {self.zone} runs"
+
+    def do(self, host: Host) -> None:
+        """It does."""
+
+    def undo(self, host: Host) -> None:
+        parts.boot_again(host, self.zone, self.made_by)
+
+
+@dataclass(frozen=True)
+class BootForManifests(building.BootZone):
+    """What was installed brings SMF manifests: one boot imports them, so that clones need not (design, section 6)."""
+
+    def do(self, host: Host) -> None:
+        parts.remake_vnics(host, self.zone)
+        super().do(host)
 
 
 @dataclass(frozen=True)
