@@ -17,7 +17,7 @@ TOOLS: dict[str, str] = {
     "zlogin": "zlogin:zlogin",
     "su": "su:su",
     "zonename": "hosttools:zonename",
-    "beadm": "hosttools:beadm",
+    "beadm": "beadm:beadm",
     "pfexec": "hosttools:pfexec",
     "profiles": "hosttools:profiles",
     "auths": "hosttools:auths",
@@ -60,7 +60,7 @@ IN_ZONE: dict[str, str] = {
     **dict.fromkeys(
         ("halt", "init", "telinit", "poweroff", "reboot", "shutdown", "uadmin"), "zonepower:command"
     ),
-    **dict.fromkeys(("zfs", "zpool", "mount", "umount", "df"), "inzone:ask"),
+    **dict.fromkeys(("zfs", "zpool", "mount", "umount", "df", "beadm"), "inzone:ask"),
     "automount": "autofs:command",
 }
 
