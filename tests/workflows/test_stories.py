@@ -67,8 +67,11 @@ def test_its_configuration_is_minimal_and_says_where_it_is_from(lab: Lab) -> Non
 def test_the_same_request_has_the_same_name(fresh: Lab) -> None:
     one = golden.create(fresh.site(), golden.GoldenRequest(brand="ipkg"))
     assert one.zone.startswith("giz-") and len(one.zone) == 16
+    before = fresh.everything()
+    assert golden.create(fresh.site(), golden.GoldenRequest(brand="ipkg", autoname=True)) == one
+    same(before, fresh.everything())
     with pytest.raises(ZonemgrError, match=f"zone {one.zone} exists already"):
-        golden.create(fresh.site(), golden.GoldenRequest(brand="ipkg"))
+        golden.create(fresh.site(), golden.GoldenRequest(zone=one.zone, brand="ipkg"))
 
 
 def test_packages_are_in_the_image(each_lab: Lab) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
 from zonemgr import records
-from zonemgr.errors import NotThere, ZonemgrError
+from zonemgr.errors import NotThere, UsageError, ZonemgrError
 from zonemgr.host import smf
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, ZoneName
-from zonemgr.workflows import building, common, furnish, naming, privilege, survey
+from zonemgr.workflows import building, common, furnish, imageset, naming, packages, privilege, survey
 from zonemgr.workflows.job import Site, glimpse, job
 from zonemgr.workflows.steps import Step
 
@@ -18,6 +18,7 @@ from zonemgr.workflows.steps import Step
 SEEDED_BRANDS = ("ipkg", "lipkg", "nlipkg")
 # These keep their root in ROOT/zbe, below a zonepath dataset that may be made beforehand.
 IPS_BRANDS = (*SEEDED_BRANDS, "sparse", "pkgsrc")
+PLAIN = re.compile(r"[A-Za-z0-9/@:.,_+=%-]+")  # what a shell leaves as it is
 
 
 @dataclass(frozen=True)
@@ -42,22 +43,66 @@ class GoldenRequest:
 class Golden:
     zone: str
     snapshot: str
-    run: str
+    run: str  # that made it, now or before
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a new image is made from: how it is installed, and what is changed in it afterwards."""
+
+    zone: str
+    brand: str
+    template: str
+    contents: imageset.ImageSet
+    seed: tuple[str, ...]  # options of `zoneadm install`
+    change: packages.Change
+    furniture: furnish.Furniture
+    run: RunId
 
 
 def create(site: Site, request: GoldenRequest, *, unless_there: bool = False) -> Golden:
     """Make a golden image; raises before anything is changed when the host cannot have it.
 
-    `unless_there`: another run may be making the very same one; it is waited for, and then nothing is left to do.
+    Without a name the image is known by what it holds: one that is there is the answer, else it is made from the
+    nearest one, or from nothing. `unless_there`: another run may be making the very same one; it is waited for, and
+    then nothing is left to do.
     """
+    if request.autoname and request.zone:
+        raise UsageError("-z and -Z exclude each other", hint="leave one of them out")
+    if request.source:
+        from zonemgr.workflows import archives
+
+        return archives.create(site, request)
+    if not request.zone:
+        return _by_contents(site, request)
+    if request.origin:
+        from zonemgr.workflows import deriving
+
+        return deriving.create(site, request)
+    if request.snapshot:
+        raise UsageError(f"a snapshot {request.snapshot} of which image?", hint="name the image with -c")
+    return _from_nothing(site, request, unless_there)
+
+
+def _by_contents(site: Site, request: GoldenRequest) -> Golden:
+    from zonemgr.workflows import layers  # it makes images by what is here
+
+    lists = (request.packages, request.remove_packages, request.publishers, request.remove_publishers)
+    wish = layers.ImageWish(request.brand, request.template, *(" ".join(words) for words in lists))
+    name = layers.provide(site, wish, request.origin, request.snapshot, wishes=request.wishes)
+    look = glimpse(site)
+    if survey.find(look, name) is None:  # a dry run
+        return Golden(name, naming.initial("postinstalled", name), "")
+    image = survey.managed(look, ZoneName(name), survey.GIZ)
+    return Golden(name, image.marks.get("current", ""), image.run)
+
+
+def _from_nothing(site: Site, request: GoldenRequest, unless_there: bool) -> Golden:
     run = records.new_run_id()
     look = glimpse(site)
-    privilege.require(look, "zone", "zfs", "packages")
-    brand, template = brand_for(look, site, request)
-    packages = tuple(dict.fromkeys((*site.config.giz.packages, *request.packages)))
-    _check_packages(packages)
-    name = str(ZoneName(request.zone or naming.golden(brand, (), packages)))
+    name = str(ZoneName(request.zone))
     made = Golden(name, naming.initial("postinstalled", name), run)
+    recipe = prepare(look, site, request, run)
     if not unless_there:
         building.name_is_free(look, name)
     patience = site.config.state.image_wait if unless_there else None
@@ -65,40 +110,144 @@ def create(site: Site, request: GoldenRequest, *, unless_there: bool = False) ->
         look = glimpse(site)
         if unless_there and survey.find(look, name) is not None:
             return made
-        steps = plan(look, site, name, brand=brand, template=template, packages=packages, run=run)
-        work.do(*steps, look=look)
+        work.do(*plan(look, site, recipe), look=look)
     return made
 
 
-def plan(
-    host: Host, site: Site, name: str, *, brand: str, template: str, packages: Sequence[str], run: RunId
-) -> list[Step]:
+def prepare(look: Host, site: Site, request: GoldenRequest, run: RunId) -> Recipe:
+    """Everything that can be refused without changing the host."""
+    from zonemgr.workflows import layers  # it makes images by what is here
+
+    name = str(ZoneName(request.zone))
+    change = packages.parse(
+        (*site.config.giz.packages, *request.packages), request.remove_packages, request.publishers,
+        request.remove_publishers,
+    )  # fmt: skip
+    brand, template = brand_for(look, site, request)
+    own = imageset.own(look) if change.add_publishers or change.remove_publishers else ()
+    contents = imageset.of(
+        brand, base=site.config.giz.packages, packages=request.packages, remove_packages=request.remove_packages,
+        publishers=change.add_publishers, remove_publishers=change.remove_publishers,
+        extras=layers.extras(request.wishes), own=own,
+    )  # fmt: skip
+    things = _furniture(look, site, request.wishes, name, run)
+    privilege.require(look, "zone", "zfs", "packages", *(["network"] if things.links else []))
+    change = _needed(change, contents)
+    linked = bool(change.add_publishers or change.remove_publishers) and packages.linked(look, brand)
+    packages.check_linked(look, name, brand, change)
+    seed, rest = seeded(brand, change, linked=linked)
+    return Recipe(name, brand, template, contents, seed, rest, things, run)
+
+
+def _needed(change: packages.Change, contents: imageset.ImageSet) -> packages.Change:
+    """What is both asked for and removed again need not be installed first, and the other way round.
+
+    Publishers that are named come in place of the host's own: then there is nothing to remove.
+    """
+    return packages.Change(
+        tuple(word for word in change.add if imageset.package(word) in contents.packages),
+        tuple(word for word in change.remove if imageset.stem(imageset.package(word)) in contents.without),
+        change.add_publishers,
+        () if change.add_publishers else change.remove_publishers,
+    )
+
+
+def seeded(brand: str, change: packages.Change, *, linked: bool) -> tuple[tuple[str, ...], packages.Change]:
+    """Options for `zoneadm install`, and what is left to do on the new root.
+
+    `-P` takes one publisher, and then no other is in the image; a linked zone needs the host's, so its own are added
+    below them. `-e` adds packages to the first installation: not when further publishers, or removals, come before
+    them. zoneadm puts its words into a shell command unquoted (facts sheet 3.3), so those a shell would take apart
+    are left for later, too.
+    """
+    if brand not in SEEDED_BRANDS:
+        return (), change
+    first: tuple[str, ...] = () if linked else change.add_publishers[:1]
+    for word in first:
+        if not PLAIN.fullmatch(word.replace("|", "=")):
+            raise UsageError(
+                f"the brand's installation cannot take the publisher {word}",
+                hint="name another one first, to seed the image; the others are added afterwards",
+            )
+    options = [option for word in first for option in ("-P", word.replace("|", "=", 1))]
+    rest = replace(change, add_publishers=change.add_publishers[len(first) :])
+    if not (rest.add_publishers or rest.remove_publishers or rest.remove):
+        plain = tuple(word for word in rest.add if PLAIN.fullmatch(word))
+        options += [option for word in plain for option in ("-e", word)]
+        rest = replace(rest, add=tuple(word for word in rest.add if word not in plain))
+    return tuple(options), rest
+
+
+def plan(host: Host, site: Site, recipe: Recipe) -> list[Step]:
+    name, run, things = recipe.zone, recipe.run, recipe.furniture
     home, zonepath = survey.home_of(site.config, survey.GIZ, name)
-    origin = f"template:{template}" if template else f"brand:{brand}"
+    origin = f"template:{recipe.template}" if recipe.template else f"brand:{recipe.brand}"
     limits = site.config.host
-    seed = [word for package in packages for word in ("-e", package)] if brand in SEEDED_BRANDS else []
-    adding = building.AddPackages(name, home, zonepath, tuple(packages), limits.install_limit)
-    later = [adding] if packages and not seed else []
     ready = naming.initial("postinstalled", name)
     building.name_is_free(host, name)
     common.check_free(host, zonepath, home)
+    configuration = common.script(
+        zonepath, survey.GIZ, origin, run, brand=recipe.brand, template=recipe.template, furniture=things
+    )
 
     def snapshot(what: str) -> Step:
         return building.TakeSnapshot(name, home, naming.initial(what, name), run)
 
     return [
         *common.containment(host, site, survey.GIZ, run),
-        common.home(site, survey.GIZ, name, run, origin=origin),
-        building.ConfigureZone(name, run, common.script(zonepath, survey.GIZ, origin, run,
-                                                        brand=brand, template=template)),
-        building.InstallZone(name, home, run, tuple(seed), limits.install_limit),
+        common.home(site, survey.GIZ, name, run, origin=origin, marks=_marks(recipe)),
+        *_before_configuration(host, things, run),
+        building.ConfigureZone(name, run, configuration),
+        building.InstallZone(name, home, run, recipe.seed, limits.install_limit),
         snapshot("installed"),
+        *packages.on_root(name, home, zonepath, recipe.change, limits.install_limit),
+        # Booted with everything in it: this imports the SMF manifests of what was added, too.
         building.BootZone(name, run, smf.SINGLE_USER, limits.boot_limit, single_user=True),
+        *_set_up(site, name, things),
         building.HaltZone(name),
         snapshot("manifest_import_booted"),
-        *later,
         snapshot("postinstalled"),
         building.PublishImage(name, home, ready),
+    ]
+
+
+def _marks(recipe: Recipe) -> dict[str, str]:
+    plain = recipe.furniture == furnish.Furniture()
+    return imageset.marks(recipe.contents) | ({} if plain else recipe.furniture.home_properties)
+
+
+# -- furnished images: what a disposable zone can have, an image can have for itself --------------------------
+
+
+def _furniture(look: Host, site: Site, wishes: furnish.Wishes, name: str, run: RunId) -> furnish.Furniture:
+    """Its clones inherit what is in the root (accounts, automounts), not the mounts, datasets and VNICs."""
+    if wishes == furnish.Wishes():
+        return furnish.Furniture()
+    from zonemgr.workflows import setup, storage
+
+    things = furnish.parse(wishes, tag=naming.tail(run))
+    homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
+    things.check_on(look, homes=[*homes, survey.home_of(site.config, survey.GIZ, name)[0]])
+    setup.accounts_there(look, things.users, things.groups, things.elevated)
+    return storage.settle(look, site, things.seen_on(look), name, run)
+
+
+def _before_configuration(host: Host, things: furnish.Furniture, run: RunId) -> list[Step]:
+    if things == furnish.Furniture():
+        return []
+    from zonemgr.workflows import storage
+
+    return storage.before_configuration(host, things, run)
+
+
+def _set_up(site: Site, name: str, things: furnish.Furniture) -> list[Step]:
+    if things == furnish.Furniture():
+        return []
+    return [
+        building.RunScript(
+            name, things.temporary_links, things.lasting_links, things.users, things.groups, things.elevated,
+            things.mounted, site.config.host.change_limit, tuple(map(str, things.autonfs)), onward=False,
+        )
     ]  # fmt: skip
 
 
@@ -153,15 +302,6 @@ def _brand_of(host: Host, template: str) -> str:
     if told.exit_code and "No such zone configured" not in told.stderr:
         raise told.error()
     return told.stdout.removeprefix("brand: ").strip() if told.stdout.startswith("brand: ") else ""
-
-
-def _check_packages(packages: Sequence[str]) -> None:
-    for package in packages:
-        common.no_breakers(package, "package name")
-        if package.startswith("-"):
-            raise ZonemgrError(
-                f"{package!r} is not a package name", hint="-p 'developer/gcc-14 text/gnu-diffutils'"
-            )
 
 
 def served_snapshot(host: Host, image: survey.Managed, wanted: str = "") -> str:
