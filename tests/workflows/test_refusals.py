@@ -48,7 +48,6 @@ USAGE: dict[str, tuple[Story, str]] = {
     "mount with an escape": (diz(lofs="/wo\x1brk"), "quote or a control character"),
     "the same mount twice": (diz(lofs="/a|/export /a|/export/home"), "named twice"),
     "bad user name": (diz(users="a:b"), "not a user or group name"),
-    "root copied": (diz(users="root"), "root is in every zone"),
     "mount over the system": (diz(lofs="/usr|/export"), "hide the zone's own /usr"),
     "mount in the kernel's tree": (diz(lofs="/dev/x|/export"), "hide the zone's own /dev/x"),
     "the same dataset twice": (diz(datasets="rpool/x rpool/x"), "named twice"),

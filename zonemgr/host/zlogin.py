@@ -30,17 +30,25 @@ _TAIL = 2048  # bytes of stderr kept to explain a missing marker
 
 
 def run_script(
-    host: Host, zone: ZoneName, script: str, *, secret: bool = False, limit: float | None = None
+    host: Host,
+    zone: ZoneName,
+    script: str,
+    *,
+    secret: bool = False,
+    clean: Callable[[str], str] = str,
+    limit: float | None = None,
 ) -> Completed:
     """Run a POSIX shell script as root in a running or mounted zone: no profile, cwd /,
     PATH=/usr/sbin:/usr/bin.
 
-    The script goes through standard input, so it may hold secrets (say so, then it is not logged). Raises
-    CommandError when it exits with anything but 0, or when a signal ended it.
+    The script goes through standard input, so it may hold secrets (say so, then it is not logged); `clean`
+    takes them out of what it said, should a tool quote its input. Raises CommandError when it exits with
+    anything but 0, or when a signal ended it.
     """
     nonce = new_nonce()
     words = ("zlogin", "-S", zone, f"/bin/sh -s; {_report(nonce)}")
     done = host.change(*words, ok=_ANY, stdin=script, secret=secret, limit=limit)
+    done = replace(done, stdout=clean(done.stdout), stderr=clean(done.stderr))
     return done if host.dry_run else _believed(done, nonce, zone, (0,))
 
 

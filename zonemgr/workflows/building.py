@@ -9,7 +9,7 @@ from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
 from zonemgr.host import dladm, pkg, smf, system, zfs, zlogin, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, ZoneName, ZoneState
-from zonemgr.workflows import extent, keepsake, parts, survey
+from zonemgr.workflows import extent, keepsake, parts, steps, survey
 from zonemgr.workflows.steps import Remembering, Step
 
 
@@ -293,6 +293,7 @@ class RunScript(Step):
     mounted: tuple[str, ...]
     limit: float
     autonfs: tuple[str, ...] = ()  # `PATH|HOST:/PATH` each
+    onward: bool = True  # to multi-user afterwards; not for a zone that is halted next
 
     def __str__(self) -> str:
         return f"set up {self.zone}"
@@ -302,9 +303,20 @@ class RunScript(Step):
 
         script = setup.script(
             host, self.zone, vnics=self.vnics, links=self.links, users=self.users, groups=self.groups,
-            elevated=self.elevated, mounted=self.mounted, autonfs=self.autonfs,
+            elevated=self.elevated, mounted=self.mounted, autonfs=self.autonfs, onward=self.onward,
         )  # fmt: skip
-        zlogin.run_script(host, ZoneName(self.zone), script, secret=True, limit=self.limit)
+        for text in script.warnings:
+            steps.warn(text)
+        try:
+            done = zlogin.run_script(
+                host, ZoneName(self.zone), script.text, secret=True, clean=script.clean, limit=self.limit
+            )
+        except CommandError as failed:
+            failed.hint = failed.hint or setup.hint(failed.stderr)
+            raise
+        for line in done.stderr.splitlines():
+            if line.startswith(setup.WARNING):
+                steps.warn(f"{self.zone}: {line.removeprefix(setup.WARNING)}")
 
 
 @dataclass(frozen=True)

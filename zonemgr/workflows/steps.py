@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar, Protocol
 
 from zonemgr.host.door import Host
@@ -72,6 +73,25 @@ class Quiet:
         pass
 
 
+_LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
+def warn(text: str) -> None:
+    """Say something to the operator from within a step's do, prove or undo, which know no report."""
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener(text)
+
+
+@contextmanager
+def _heard_by(report: Report) -> Iterator[None]:
+    token = _LISTENER.set(report.warn)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
 class Ledger(Protocol):
     """What remembers the begun steps; the journal on disk, or nothing in a dry run."""
 
@@ -117,7 +137,7 @@ def run_steps(
     for step in steps:
         ledger.begin(step)
         begun.append(step)  # before do(): a step that stops half-way is undone too
-        with contextlib.nullcontext() if step.silent else report.step(step):
+        with contextlib.nullcontext() if step.silent else report.step(step), _heard_by(report):
             step.do(host)
             if not host.dry_run:
                 step.prove(host)
@@ -134,7 +154,7 @@ def undo_steps(begun: list[Step], host: Host, report: Report, ledger: Ledger) ->
         while begun:
             step = begun.pop()
             try:
-                with contextlib.nullcontext() if step.silent else report.undoing(step):
+                with contextlib.nullcontext() if step.silent else report.undoing(step), _heard_by(report):
                     step.undo(host)
                 ledger.undone(step)
             except Exception as left_over:  # noqa: BLE001 - told with the first failure, never instead of it
