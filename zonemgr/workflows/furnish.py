@@ -197,11 +197,6 @@ def parse(wishes: Wishes, *, tag: str) -> Furniture:
     names = tuple(str(LinkName(word)) for word in wishes.vnics.split())
     _no_twins("the VNIC", list(names))
     _no_twins("the dataset", wishes.datasets.split())
-    for word in wishes.users.split():
-        if word == "root":
-            raise UsageError(
-                "root is in every zone already", hint="copy other users, and elevate them if need be"
-            )
     made = tuple(AutoVnic.parse(word, f"zm{tag}_{n}") for n, word in enumerate(wishes.over.split()))
     return Furniture(
         mounts,
