@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zonemgr import locks, records
@@ -22,8 +21,6 @@ from zonemgr.workflows import (
     naming,
     packages,
     privilege,
-    setup,
-    storage,
     survey,
 )
 from zonemgr.workflows.imageset import ImageSet
@@ -102,7 +99,8 @@ def prepare(look: Host, site: Site, request: golden.GoldenRequest, run: RunId) -
     contents = _contents(look, base, request)
     name = str(ZoneName(request.zone or contents.name))
     home, zonepath = survey.home_of(site.config, survey.GIZ, name)
-    things = _furniture(look, site, request.wishes, name, home, run)
+    things = golden.furniture(look, site, request.wishes, name, run)
+    packages.check_linked(look, name, base.brand, change)
     privilege.require(look, "zone", "zfs", "packages", *(["network"] if things.links else []))
     golden.served_snapshot(look, image, request.snapshot)
     return Layer(
@@ -116,16 +114,6 @@ def _contents(look: Host, base: ImageSet, request: golden.GoldenRequest) -> Imag
         base, packages=request.packages, remove_packages=request.remove_packages, publishers=request.publishers,
         remove_publishers=request.remove_publishers, extras=layers.extras(request.wishes), own=own,
     )  # fmt: skip
-
-
-def _furniture(
-    look: Host, site: Site, wishes: furnish.Wishes, name: str, home: Dataset, run: RunId
-) -> furnish.Furniture:
-    things = furnish.parse(wishes, tag=naming.tail(run))
-    homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
-    things.check_on(look, homes=[*homes, home])
-    setup.accounts_there(look, things.users, things.groups, things.elevated)
-    return storage.settle(look, site, things.seen_on(look), name, run)
 
 
 def _as_expected(layer: Layer, expected: ImageSet | None) -> None:
@@ -153,12 +141,12 @@ def plan_clone(look: Host, site: Site, layer: Layer) -> list[Step]:
     image = survey.managed(look, layer.origin, survey.GIZ)
     snapshot = golden.served_snapshot(look, image, layer.snapshot)
     origin = f"giz:{layer.origin}@{snapshot.rpartition('@')[2]}"
-    marks = {**imageset.marks(layer.contents), **layer.furniture.home_properties}
+    marks = golden.marks(layer.contents, layer.furniture)
     _check_neighbours(look, site, image, layer)
     return [
         *common.containment(look, site, survey.GIZ, layer.run),
         common.home(site, survey.GIZ, layer.zone, layer.run, origin=origin, marks=marks),
-        *storage.before_configuration(look, layer.furniture, layer.run),
+        *golden.before_configuration(look, layer.furniture, layer.run),
         building.ConfigureZone(
             layer.zone, layer.run,
             common.script(layer.zonepath, survey.GIZ, origin, layer.run, brand=image.row.brand,
@@ -178,25 +166,12 @@ def plan_contents(site: Site, layer: Layer) -> list[Step]:
         *packages.on_root(zone, layer.home, layer.zonepath, layer.change, limits.install_limit),
         building.TakeSnapshot(zone, layer.home, naming.initial("installed", zone), layer.run),
         building.BootZone(zone, layer.run, smf.SINGLE_USER, limits.boot_limit, single_user=True),
-        *_furnished(site, layer),
+        *golden.set_up(site, zone, layer.furniture),
         building.HaltZone(zone),
         building.TakeSnapshot(zone, layer.home, naming.initial("manifest_import_booted", zone), layer.run),
         building.TakeSnapshot(zone, layer.home, layer.ready, layer.run),
         building.PublishImage(zone, layer.home, layer.ready),
     ]
-
-
-def _furnished(site: Site, layer: Layer) -> Sequence[Step]:
-    """Accounts and the like; a plain image is left as it booted."""
-    things = layer.furniture
-    if things == furnish.Furniture():
-        return []
-    return [
-        building.RunScript(
-            layer.zone, things.temporary_links, things.lasting_links, things.users, things.groups, things.elevated,
-            things.mounted, site.config.host.change_limit, tuple(map(str, things.autonfs)), onward=False,
-        )
-    ]  # fmt: skip
 
 
 def _check_neighbours(look: Host, site: Site, image: survey.Managed, layer: Layer) -> None:

@@ -130,7 +130,7 @@ def prepare(look: Host, site: Site, request: GoldenRequest, run: RunId) -> Recip
         publishers=change.add_publishers, remove_publishers=change.remove_publishers,
         extras=layers.extras(request.wishes), own=own,
     )  # fmt: skip
-    things = _furniture(look, site, request.wishes, name, run)
+    things = furniture(look, site, request.wishes, name, run)
     privilege.require(look, "zone", "zfs", "packages", *(["network"] if things.links else []))
     change = _needed(change, contents)
     linked = bool(change.add_publishers or change.remove_publishers) and packages.linked(look, brand)
@@ -195,15 +195,15 @@ def plan(host: Host, site: Site, recipe: Recipe) -> list[Step]:
 
     return [
         *common.containment(host, site, survey.GIZ, run),
-        common.home(site, survey.GIZ, name, run, origin=origin, marks=_marks(recipe)),
-        *_before_configuration(host, things, run),
+        common.home(site, survey.GIZ, name, run, origin=origin, marks=marks(recipe.contents, things)),
+        *before_configuration(host, things, run),
         building.ConfigureZone(name, run, configuration),
         building.InstallZone(name, home, run, recipe.seed, limits.install_limit),
         snapshot("installed"),
         *packages.on_root(name, home, zonepath, recipe.change, limits.install_limit),
         # Booted with everything in it: this imports the SMF manifests of what was added, too.
         building.BootZone(name, run, smf.SINGLE_USER, limits.boot_limit, single_user=True),
-        *_set_up(site, name, things),
+        *set_up(site, name, things),
         building.HaltZone(name),
         snapshot("manifest_import_booted"),
         snapshot("postinstalled"),
@@ -211,15 +211,15 @@ def plan(host: Host, site: Site, recipe: Recipe) -> list[Step]:
     ]
 
 
-def _marks(recipe: Recipe) -> dict[str, str]:
-    plain = recipe.furniture == furnish.Furniture()
-    return imageset.marks(recipe.contents) | ({} if plain else recipe.furniture.home_properties)
+def marks(contents: imageset.ImageSet, things: furnish.Furniture) -> dict[str, str]:
+    plain = things == furnish.Furniture()
+    return imageset.marks(contents) | ({} if plain else things.home_properties)
 
 
 # -- furnished images: what a disposable zone can have, an image can have for itself --------------------------
 
 
-def _furniture(look: Host, site: Site, wishes: furnish.Wishes, name: str, run: RunId) -> furnish.Furniture:
+def furniture(look: Host, site: Site, wishes: furnish.Wishes, name: str, run: RunId) -> furnish.Furniture:
     """Its clones inherit what is in the root (accounts, automounts), not the mounts, datasets and VNICs."""
     if wishes == furnish.Wishes():
         return furnish.Furniture()
@@ -232,7 +232,7 @@ def _furniture(look: Host, site: Site, wishes: furnish.Wishes, name: str, run: R
     return storage.settle(look, site, things.seen_on(look), name, run)
 
 
-def _before_configuration(host: Host, things: furnish.Furniture, run: RunId) -> list[Step]:
+def before_configuration(host: Host, things: furnish.Furniture, run: RunId) -> list[Step]:
     if things == furnish.Furniture():
         return []
     from zonemgr.workflows import storage
@@ -240,7 +240,7 @@ def _before_configuration(host: Host, things: furnish.Furniture, run: RunId) -> 
     return storage.before_configuration(host, things, run)
 
 
-def _set_up(site: Site, name: str, things: furnish.Furniture) -> list[Step]:
+def set_up(site: Site, name: str, things: furnish.Furniture) -> list[Step]:
     if things == furnish.Furniture():
         return []
     return [
