@@ -71,7 +71,7 @@ HOST: dict[str, tuple[Story, str]] = {
     "unknown user elevated": (diz(elevated="nobodyatall"), "no user nobodyatall"),
     "snapshot missing": (diz(snapshot="nosuch"), "no snapshot nosuch"),
     "snapshot of a golden image that does not exist": (diz(origin="nosuch", snapshot="x"), "no zone nosuch"),
-    "dataset's parent missing": (diz(datasets="rpool/no/such"), "no dataset rpool/no"),
+    "dataset that inherits its mount point": (diz(datasets="rpool/export/home"), "is inherited"),
     "dataset in no pool": (diz(datasets="tank/x"), "no dataset tank"),
     "a whole pool": (diz(datasets="rpool"), "is a whole pool"),
     "the host's root": (diz(datasets="rpool/ROOT"), "the host's own root"),

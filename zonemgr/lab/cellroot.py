@@ -80,7 +80,7 @@ def plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bo
         "boot_args": row["boot_args"] if row else "",
         "links": _links(world, zone, [net.physical for net in config.net]),
     }
-    shown = [] if scratch else list(_resources(world, config))
+    shown = [] if scratch else list(_resources(world, config, root))
     inside = Path("/.lab/gz.json").exists()
     if not (world.dir / "programs/interpreter.json").exists():
         programs.write(world.dir)
@@ -97,25 +97,15 @@ def _links(world: World, zone: str, names: Sequence[str]) -> list[dict[str, Any]
     return [link for link in links if link["name"] in names or link.get("zone") == zone]
 
 
-def _resources(world: World, config: ZoneConfig) -> Iterator[Shown]:
+def _resources(world: World, config: ZoneConfig, root: Path) -> Iterator[Shown]:
     """The zone's fs resources."""
     for fs in config.fs:
         if fs.type == "lofs":
             yield Shown(str(world.path(fs.special)), fs.dir, fs.options)
-        elif fs.type == "zfs":
-            yield Shown(_content(world, fs.special), fs.dir, fs.options)
+        elif fs.type == "zfs":  # zoneadmd has mounted it in the root; inside it is to be a mount point too
+            yield Shown(str(root / fs.dir.lstrip("/")), fs.dir, fs.options)
         else:
             raise LabError(f"a file system of type {fs.type} in a zone is not emulated")
-
-
-def _content(world: World, dataset: str) -> str:
-    """The directory with the content of a file system that is not mounted in the global zone."""
-    row = world.db.execute("select id from zfs_datasets where name = ?", (dataset,)).fetchone()
-    if row is None:
-        raise LabError(f"there is no dataset {dataset}")
-    content = world.store / "fs" / str(row["id"])
-    content.mkdir(parents=True, exist_ok=True)
-    return str(content)
 
 
 # -- building ----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from zonemgr.errors import AlreadyThere, UsageError, ZonemgrError
 from zonemgr.host import system, zonescript
 from zonemgr.host.door import Host
-from zonemgr.model import Attr, Dataset, Fs, Net, RunId, ZoneSettings
+from zonemgr.model import Attr, Dataset, Net, RunId, ZoneSettings
 from zonemgr.workflows import building, naming, parts, survey
 from zonemgr.workflows.furnish import Furniture
 from zonemgr.workflows.job import Site
@@ -112,10 +112,12 @@ def script(
         zonepath=zonepath,
         brand=brand,
         ip_type="exclusive",
-        fs=tuple(Fs(mount.inside, mount.host, options=("nodevices",)) for mount in things.lofs),
+        more=things.caps.globals,
+        fs=things.fs,
         net=tuple(Net(link) for link in things.links),
         attr=tuple(Attr(name, value) for name, value in attrs.items()),
         dataset=things.datasets,
+        other=things.caps.resources,
     )
     return tuple(zonescript.script_for(wanted, create=f"create -t {template}" if template else "create -b"))
 

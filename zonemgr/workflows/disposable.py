@@ -11,7 +11,18 @@ from zonemgr.errors import UsageError
 from zonemgr.host import smf, zfs
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, SnapshotName, ZoneName
-from zonemgr.workflows import building, common, furnish, golden, layers, naming, privilege, setup, survey
+from zonemgr.workflows import (
+    building,
+    common,
+    furnish,
+    golden,
+    layers,
+    naming,
+    privilege,
+    setup,
+    storage,
+    survey,
+)
 from zonemgr.workflows.job import Job, Site, glimpse, job
 from zonemgr.workflows.steps import Step
 
@@ -82,6 +93,7 @@ def prepare(site: Site, request: DisposableRequest) -> Disposable:
     homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
     furniture.check_on(look, homes=[*homes, home])
     furniture = furniture.seen_on(look)
+    furniture = storage.settle(look, site, furniture, name, run)
     setup.accounts_there(look, furniture.users, furniture.groups, furniture.elevated)
     if not guess.found if guess else survey.find(look, origin) is None:
         origin = _make_origin(site, look, origin, request, name, guess)
@@ -136,9 +148,8 @@ def plan_clone(look: Host, site: Site, zone: Disposable) -> list[Step]:
     _check_neighbours(look, site, image, zone)
     return [
         *common.containment(look, site, survey.DIZ, zone.run),
-        common.home(site, survey.DIZ, zone.zone, zone.run, origin=origin),
-        *_delegated(look, things, zone.run),
-        *_vnics(things),
+        common.home(site, survey.DIZ, zone.zone, zone.run, origin=origin, marks=things.home_properties),
+        *storage.before_configuration(look, things, zone.run),
         building.ConfigureZone(
             zone.zone, zone.run,
             common.script(zone.zonepath, survey.DIZ, origin, zone.run, brand=image.row.brand, furniture=things),
@@ -153,9 +164,10 @@ def plan_setup(site: Site, zone: Disposable) -> list[Step]:
     limits, things = site.config.host, zone.furniture
     return [
         building.BootZone(zone.zone, zone.run, smf.SINGLE_USER, limits.single_user_limit, single_user=True),
+        *storage.size_tmp(zone.zone, things),
         building.RunScript(
             zone.zone, things.temporary_links, things.lasting_links, things.users, things.groups, things.elevated,
-            tuple(mount.inside for mount in things.lofs), limits.change_limit,
+            things.mounted, limits.change_limit, tuple(map(str, things.autonfs)),
         ),
         building.AwaitMilestone(zone.zone, smf.MULTI_USER_SERVER, limits.boot_limit),
     ]  # fmt: skip
@@ -184,19 +196,3 @@ def hold(look: Host, snapshot: str) -> Sequence[Step]:
     # Somebody else's hold is no use: it goes when they like.
     held = row.userrefs and zfs.HOLD_TAG in zfs.holds(look, row.snapshot).get(snapshot, set())
     return [] if held else [building.HoldSnapshot(snapshot)]
-
-
-def _vnics(things: furnish.Furniture) -> list[Step]:
-    return [building.MakeVnic(vnic.name, vnic.over, vnic.vlan, vnic.mac) for vnic in things.auto_vnics]
-
-
-def _delegated(look: Host, things: furnish.Furniture, run: RunId) -> list[Step]:
-    """Delegated datasets that do not exist are made for the zone, marked, with a mount point inside the zone."""
-    there = {row.name for row in survey.filesystems(look)}
-    return [
-        building.MakeFilesystem(
-            dataset, (f"mountpoint=/{dataset.partition('/')[2]}", "zoned=on"), run, delegated=True
-        )
-        for dataset in things.datasets
-        if dataset not in there
-    ]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from zonemgr.errors import NotThere, UsageError, ZonemgrError
-from zonemgr.host import dladm, system, zfs
+from zonemgr.host import dladm, system
 from zonemgr.host.door import Host
-from zonemgr.model import Dataset, LinkName, UserName
-from zonemgr.workflows import survey
+from zonemgr.model import Dataset, Fs, LinkName, SnapshotName, UserName
+from zonemgr.workflows import caps, datasets
+from zonemgr.workflows.caps import Caps
 
 SYSTEM = ("/bin", "/dev", "/devices", "/etc", "/lib", "/proc", "/sbin", "/system", "/usr", "/var")
 KERNEL = ("/dev/", "/devices/", "/proc/", "/system/", "/etc/svc/", "/lib/svc/", "/var/svc/")
+AUTOFS_OWN = ("/home/", "/net/")  # indirect maps of every zone's auto_master
+_NFS = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):/[A-Za-z0-9._/+@%=,~-]*")
+_NFS_OPTIONS = re.compile(r"[a-z][a-z0-9]*(=[A-Za-z0-9._:-]+)?(,[a-z][a-z0-9]*(=[A-Za-z0-9._:-]+)?)*")
 LINE_BREAKERS = re.compile(r'["\x00-\x1f\x7f]')
 
 
@@ -28,14 +32,8 @@ class Lofs:
     def parse(cls, text: str) -> Lofs:
         """`LZ[|GZ]`; both absolute, the same when only one is given."""
         inside, _, outside = text.partition("|")
-        inside, outside = tidy_path(inside, text), tidy_path(outside or inside, text)
-        if inside == "/":
-            raise UsageError(f"{text!r} would hide the zone's own root", hint="mount below it: /work|/")
-        if inside in SYSTEM or inside.startswith(KERNEL):
-            raise UsageError(
-                f"{text!r} would hide the zone's own {inside}", hint="mount elsewhere: /work|/usr"
-            )
-        return cls(inside, outside)
+        outside = tidy_path(outside or inside, text)
+        return cls(own_place(tidy_path(inside, text), text, "/work|/usr"), outside)
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,44 @@ class AutoNfs:
     location: str  # host:/path
     options: str = ""  # comma-separated, as mount_nfs takes them
 
+    @classmethod
+    def parse(cls, text: str) -> AutoNfs:
+        """`LZ|HOST:/PATH[|OPTIONS]`, also `LZ|nfs://HOST[:PORT]/PATH`; only what a map of autofs takes literally."""
+        inside, _, rest = text.partition("|")
+        location, _, options = rest.partition("|")
+        inside = own_place(tidy_path(inside, text), text, "/mnt/src|filer:/export/src")
+        if not re.fullmatch(r"[A-Za-z0-9._/+@%=:,~-]+", inside):
+            raise UsageError(
+                f"{inside!r} cannot stand in a map of autofs", hint="letters, digits and . _ + @ % = -"
+            )
+        if f"{inside}/".startswith(AUTOFS_OWN):
+            raise UsageError(
+                f"{inside} in {text!r} is below a directory that autofs has already",
+                hint="mount it below /mnt",
+            )
+        url = re.fullmatch(
+            r"nfs://(?P<host>[^/:]+|\[[^]]+\])(?::(?P<port>[0-9]{1,5}))?(?P<path>/.*)", location
+        )
+        if url:
+            location = f"{url['host']}:{url['path']}"
+            options = ",".join(
+                part for part in (options, f"port={url['port']}" if url["port"] else "") if part
+            )
+        if not _NFS.fullmatch(location):
+            raise UsageError(
+                f"{location!r} in {text!r} is not HOST:/PATH",
+                hint="--mount-autonfs '/mnt/src|filer:/export/src'",
+            )
+        if options and (not _NFS_OPTIONS.fullmatch(options) or "fstype" in options):
+            raise UsageError(
+                f"{options!r} in {text!r} are no options of an NFS mount", hint="such as ro,soft,vers=3"
+            )
+        return cls(inside, location, options)
+
+    def __str__(self) -> str:
+        """`LZ|[-OPTIONS ]HOST:/PATH`: key and entry of a direct map."""
+        return f"{self.inside}|{f'-{self.options} ' if self.options else ''}{self.location}"
+
 
 @dataclass(frozen=True)
 class DatasetClone:
@@ -116,18 +152,16 @@ class DatasetClone:
     snapshot: str = ""  # empty: one is taken
     inside: str = ""  # empty: where the source is mounted on the host
 
-
-@dataclass(frozen=True)
-class Caps:
-    """Limits, each as zonecfg or zfs takes it; empty: none asked for."""
-
-    quota: str = ""
-    memory: str = ""
-    swap: str = ""
-    cpu: str = ""
-    shares: str = ""
-    processes: str = ""
-    tmpfs: str = ""
+    @classmethod
+    def parse(cls, text: str) -> DatasetClone:
+        """`DS[@SNAP][|MOUNTPOINT]`."""
+        name, _, inside = text.partition("|")
+        source, at, snapshot = name.partition("@")
+        Dataset(source)
+        if at:
+            SnapshotName(snapshot)
+        example = "--clone-dataset 'tank/src@today|/work/src'"
+        return cls(source, snapshot, own_place(tidy_path(inside, text), text, example) if inside else "")
 
 
 @dataclass(frozen=True)
@@ -153,8 +187,24 @@ class Furniture:
     elevated: tuple[str, ...] = ()
     autonfs: tuple[AutoNfs, ...] = ()
     clones: tuple[DatasetClone, ...] = ()
-    caps: Caps = Caps()
+    caps: Caps = field(default_factory=Caps)
     cloned: tuple[ClonedFs, ...] = ()  # what the clones come to on this host; filled by storage.settle
+
+    @property
+    def fs(self) -> tuple[Fs, ...]:
+        """The zone's file systems: the host's directories, and its own clones."""
+        mounts = [Fs(mount.inside, mount.host, options=("nodevices",)) for mount in self.lofs]
+        return (*mounts, *(Fs(one.inside, one.dataset, type="zfs") for one in self.cloned))
+
+    @property
+    def home_properties(self) -> dict[str, str]:
+        """ZFS properties of the zone's home besides its marks, to be set in the command that makes it."""
+        return {"quota": self.caps.quota} if self.caps.quota else {}
+
+    @property
+    def mounted(self) -> tuple[str, ...]:
+        """Directories of the zone that are there before anything runs in it, and hold what is not the image's."""
+        return tuple(fs.dir for fs in self.fs)
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -184,7 +234,9 @@ class Furniture:
         _check_lofs(host, self.lofs)
         _check_links(host, self)
         for dataset in self.datasets:
-            _check_dataset(host, dataset, homes)
+            datasets.check_delegated(host, dataset, homes)
+        for clone in self.clones:
+            datasets.check_source(host, clone.source, clone.snapshot, homes)
 
 
 def parse(wishes: Wishes, *, tag: str) -> Furniture:
@@ -193,7 +245,12 @@ def parse(wishes: Wishes, *, tag: str) -> Furniture:
     Raises UsageError for what can't be meant, before anything is looked up.
     """
     mounts = tuple(Lofs.parse(word) for word in wishes.lofs.split())
-    _no_twins("the zone directory", [mount.inside for mount in mounts])
+    exports = tuple(AutoNfs.parse(word) for word in wishes.autonfs.split())
+    clones = tuple(DatasetClone.parse(word) for word in wishes.clones.split())
+    own = [*(each.inside for each in mounts), *(each.inside for each in clones if each.inside)]
+    _no_twins("the zone directory", [*own, *(each.inside for each in exports)])
+    _no_twins("the dataset", [clone.source for clone in clones])
+    _no_automount_in_the_way([each.inside for each in exports], own)
     names = tuple(str(LinkName(word)) for word in wishes.vnics.split())
     _no_twins("the VNIC", list(names))
     _no_twins("the dataset", wishes.datasets.split())
@@ -207,7 +264,13 @@ def parse(wishes: Wishes, *, tag: str) -> Furniture:
         tuple(dict.fromkeys(str(UserName(word)) for word in wishes.users.split())),
         tuple(dict.fromkeys(str(UserName(word)) for word in wishes.groups.split())),
         tuple(dict.fromkeys(str(UserName(word)) for word in wishes.elevated.split())),
-    )
+        exports,
+        clones,
+        caps.parse(
+            quota=wishes.quota, memory=wishes.cap_memory, swap=wishes.cap_swap, cpu=wishes.cap_cpu,
+            shares=wishes.cpu_shares, processes=wishes.max_processes, tmpfs=wishes.tmpfs_size,
+        ),
+    )  # fmt: skip
 
 
 def tidy_path(path: str, whole: str) -> str:
@@ -230,10 +293,30 @@ def tidy_path(path: str, whole: str) -> str:
     return "/" + "/".join(parts)
 
 
+def own_place(inside: str, text: str, example: str) -> str:
+    """A place in the zone where something may be mounted."""
+    if inside == "/":
+        raise UsageError(f"{text!r} would hide the zone's own root", hint=f"mount below it: {example}")
+    if inside in SYSTEM or inside.startswith(KERNEL):
+        raise UsageError(f"{text!r} would hide the zone's own {inside}", hint=f"mount elsewhere: {example}")
+    return inside
+
+
 def _no_twins(what: str, words: list[str]) -> None:
     for word in words:
         if words.count(word) > 1:
             raise UsageError(f"{what} {word} is named twice", hint="leave one of them out")
+
+
+def _no_automount_in_the_way(automounts: Sequence[str], mounts: Sequence[str]) -> None:
+    """A direct map's mount point is made by automount: not in the host's directories, nor below another export."""
+    for number, inside in enumerate(automounts):
+        for other in (*mounts, *automounts[number + 1 :]):
+            if f"{inside}/".startswith(f"{other}/") or f"{other}/".startswith(f"{inside}/"):
+                raise UsageError(
+                    f"{inside} and {other} lie one in the other, and autofs cannot mount so",
+                    hint="mount them beside each other",
+                )
 
 
 def _check_lofs(host: Host, mounts: Sequence[Lofs]) -> None:
@@ -272,40 +355,4 @@ def _check_links(host: Host, furniture: Furniture) -> None:
         if made.name in links:
             raise ZonemgrError(
                 f"there is a link {made.name} already", hint=f"see: dladm show-vnic {made.name}"
-            )
-
-
-def _check_dataset(host: Host, dataset: str, homes: Sequence[str]) -> None:
-    rows = {row.name: row for row in survey.filesystems(host)}
-    _check_not_vital(dataset, rows, homes)
-    if dataset in rows:
-        maker = survey.mark(host, Dataset(dataset))
-        if maker:
-            raise ZonemgrError(
-                f"{dataset} was made for another zone, by run {maker}, and goes with that",
-                hint="delegate another one",
-            )
-        return
-    if zfs.exists(host, Dataset(dataset)):
-        raise ZonemgrError(
-            f"{dataset} is a volume, not a file system", hint="delegate the dataset above it, or another"
-        )
-    parent = dataset.rpartition("/")[0]
-    if parent not in rows:
-        raise NotThere(f"there is no dataset {parent or dataset} to make {dataset} in", hint="see: zfs list")
-
-
-def _check_not_vital(dataset: str, rows: Mapping[str, survey.FileSystem], homes: Sequence[str]) -> None:
-    """A zone may do as it likes with what is delegated to it: not with the host's root, nor with zones."""
-    if "/" not in dataset:
-        raise ZonemgrError(f"{dataset} is a whole pool", hint="delegate a dataset made for the purpose")
-    vital = [row.name for row in rows.values() if row.mountpoint == "/"]
-    zones = [row.name for row in rows.values() if row.marks.get("kind")]
-    for name in (*vital, *zones, *homes):
-        inside = name in (*vital, *zones, homes[-1]) and f"{dataset}/".startswith(f"{name}/")
-        if inside or f"{name}/".startswith(f"{dataset}/"):
-            what = "the host's own root" if name in vital else f"{name}, where zones live"
-            raise ZonemgrError(
-                f"{dataset} cannot be delegated because of {what}",
-                hint="delegate a dataset made for the purpose",
             )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from zonemgr import records
 from zonemgr.errors import NotOurs, ZonemgrError
-from zonemgr.host import zfs, zonecfg
+from zonemgr.host import zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName, ZoneState
-from zonemgr.workflows import furnish, parts, privilege, survey
+from zonemgr.workflows import furnish, parts, privilege, storage, survey
 from zonemgr.workflows.job import Job, Site, glimpse, job
 from zonemgr.workflows.steps import Remembering, Step
 
@@ -42,9 +42,7 @@ class TakeDown(Step):
         if state is not None:
             zonecfg.delete(host, ZoneName(self.zone))
         parts.remove_vnics(host, self.vnics)
-        for dataset in self.datasets:
-            if zfs.exists(host, Dataset(dataset)) and survey.marked(host, Dataset(dataset), self.run):
-                parts.remove_tree(host, Dataset(dataset))
+        storage.remove_made(host, self.zone, self.datasets, self.run)
 
     def prove(self, host: Host) -> None:
         look = Remembering(host)
@@ -98,6 +96,7 @@ def step_for(look: Host, site: Site, name: str) -> TakeDown:
     run = settings.attribute(parts.RUN_ATTR) or ""
     _refuse_golden_in_use(look, zone)
     survey.one_owner(look, zone.row.path, zone.dataset)
+    storage.check_removable(look, name, settings.dataset, run)
     made = furnish.recall_vnics(settings.attribute(parts.VNIC_ATTR) or "")
     return TakeDown(name, zone.dataset, run, tuple(vnic.name for vnic in made), tuple(settings.dataset))
 

@@ -1,0 +1,343 @@
+"""Stories of what a zone is given of the host's storage: clones, delegated datasets, limits, NFS mounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GOLDEN
+from tests.support import Lab, same
+from zonemgr.errors import UsageError, ZonemgrError
+from zonemgr.workflows import disposable, execute, furnish, life, storage, teardown
+from zonemgr.workflows.disposable import DisposableRequest
+from zonemgr.workflows.furnish import Wishes
+
+
+def make(lab: Lab, **words: str) -> disposable.Disposable:
+    return disposable.create(lab.site(), DisposableRequest(**{"origin": GOLDEN, "zone": "build-1", **words}))
+
+
+def run(lab: Lab, text: str, discard: str = "always", **words: str) -> execute.Outcome:
+    request = DisposableRequest(**{"origin": GOLDEN, "zone": "build-1", **words})  # type: ignore[arg-type]
+    return execute.in_new_zone(lab.site(), request, execute.Command(text, discard=discard), lambda zone: None)
+
+
+def names(lab: Lab, top: str = "rpool", types: str = "all") -> list[str]:
+    return lab.run("zfs", "list", "-H", "-r", "-t", types, "-o", "name", top).split()
+
+
+def prop(lab: Lab, name: str, dataset: str) -> str:
+    return lab.run("zfs", "get", "-H", "-o", "value", name, dataset).strip()
+
+
+@pytest.fixture
+def source(each_lab: Lab) -> Path:
+    """rpool/export/cc with a child, mounted on /cc, each with a file."""
+    each_lab.run("zfs", "create", "-o", "mountpoint=/cc", "rpool/export/cc")
+    each_lab.run("zfs", "create", "rpool/export/cc/deep")
+    top = each_lab.world.host / "cc"
+    (top / "hit").write_text("old\n")
+    (top / "deep/hit").write_text("deep\n")
+    return top
+
+
+# -- clones of datasets --------------------------------------------------------------------------------------
+
+
+def test_a_clone_is_the_zones_own_and_goes_with_it(each_lab: Lab, source: Path) -> None:
+    lab = each_lab
+    make(lab)
+    teardown.destroy(lab.site(), "build-1")  # so that the home of all zones is there
+    before = lab.everything()
+    ended = run(
+        lab,
+        "cat /cc/hit /cc/deep/hit > /cc/seen && echo new > /cc/hit && rm /cc/deep/hit",
+        clones="rpool/export/cc",
+    )
+    assert (ended.verdict, ended.kept) == ("ok", False)
+    assert (source / "hit").read_text() == "old\n"
+    assert (source / "deep/hit").read_text() == "deep\n"
+    same(before, lab.everything())
+
+
+def test_a_kept_clone_lies_beside_the_zones_homes_unmounted_and_marked(each_lab: Lab, source: Path) -> None:
+    lab = each_lab
+    zone = make(lab, clones="rpool/export/cc|/work/cache")
+    mine = [name for name in names(lab, types="filesystem") if "/_clones/build-1/" in name]
+    assert mine == ["rpool/zones/_clones/build-1/1-cc", "rpool/zones/_clones/build-1/2-deep"]
+    assert [prop(lab, "mountpoint", name) for name in mine] == ["legacy", "legacy"]
+    assert prop(lab, "origin", mine[1]) == f"rpool/export/cc/deep@zonemgr-{zone.run}"
+    assert {prop(lab, "zonemgr:run", name) for name in mine} == {str(zone.run)}
+    export = lab.run("zonecfg", "-z", "build-1", "export")
+    assert 'set dir="/work/cache"\n' in export and 'set dir="/work/cache/deep"\n' in export
+    assert lab.run("zlogin", "build-1", "cat /work/cache/hit /work/cache/deep/hit") == "old\ndeep\n"
+    lab.run("zlogin", "build-1", "echo mine > /work/cache/hit")
+    life.halt(lab.site(), "build-1")
+    life.boot(lab.site(), "build-1")
+    assert lab.run("zlogin", "build-1", "cat /work/cache/hit") == "mine\n"
+    teardown.destroy(lab.site(), "build-1")
+    assert not [name for name in names(lab) if "_clones" in name or "@zonemgr" in name]
+
+
+def test_a_named_snapshot_is_cloned_and_stays(lab: Lab) -> None:
+    lab.run("zfs", "create", "-o", "mountpoint=/cc", "rpool/export/cc")
+    (lab.world.host / "cc/hit").write_text("then\n")
+    lab.run("zfs", "snapshot", "rpool/export/cc@then")
+    (lab.world.host / "cc/hit").write_text("now\n")
+    ended = run(lab, "grep then /cc/hit", clones="rpool/export/cc@then")
+    assert ended.verdict == "ok"
+    assert names(lab, "rpool/export/cc") == ["rpool/export/cc", "rpool/export/cc@then"]
+
+
+def test_nothing_that_is_done_inside_reaches_the_original(each_lab: Lab, source: Path) -> None:
+    lab = each_lab
+    make(lab, clones="rpool/export/cc")
+    mine = "rpool/zones/_clones/build-1/1-cc"
+    before = names(lab)
+    for words in ("promote", "destroy -r", "snapshot", "set mountpoint=/x"):
+        target = f"{mine}@x" if words == "snapshot" else mine
+        refused = lab.inside.run(("zlogin", "build-1", f"zfs {words} {target}"))
+        assert refused.exit_code != 0, words
+    lab.inside.run(("zlogin", "build-1", "rm -rf /cc/*"))
+    assert names(lab) == before
+    assert (source / "hit").read_text() == "old\n"
+    teardown.destroy(lab.site(), "build-1")
+    assert (source / "hit").read_text() == "old\n"
+
+
+def test_a_clone_promoted_on_the_host_gives_the_original_back(lab: Lab) -> None:
+    lab.run("zfs", "create", "-o", "mountpoint=/cc", "rpool/export/cc")
+    lab.run("zfs", "snapshot", "rpool/export/cc@mine")
+    make(lab, clones="rpool/export/cc")
+    lab.run("zfs", "promote", "rpool/zones/_clones/build-1/1-cc")
+    assert prop(lab, "origin", "rpool/export/cc").startswith("rpool/zones/_clones/")
+    teardown.destroy(lab.site(), "build-1")
+    assert prop(lab, "origin", "rpool/export/cc") == "-"
+    assert names(lab, "rpool/export/cc") == ["rpool/export/cc", "rpool/export/cc@mine"]
+    assert "rpool/zones/_clones" not in names(lab)
+
+
+def test_a_snapshot_of_a_clone_and_its_hold_do_not_keep_it(lab: Lab) -> None:
+    lab.run("zfs", "create", "-o", "mountpoint=/cc", "rpool/export/cc")
+    make(lab, clones="rpool/export/cc")
+    lab.run("zfs", "snapshot", "rpool/zones/_clones/build-1/1-cc@look")
+    lab.run("zfs", "hold", "keep", "rpool/zones/_clones/build-1/1-cc@look")
+    teardown.destroy(lab.site(), "build-1")
+    assert "rpool/zones/_clones" not in names(lab)
+
+
+def test_somebody_elses_clone_of_a_clone_stops_the_destruction_with_a_hint(lab: Lab) -> None:
+    lab.run("zfs", "create", "-o", "mountpoint=/cc", "rpool/export/cc")
+    make(lab, clones="rpool/export/cc")
+    lab.run("zfs", "snapshot", "rpool/zones/_clones/build-1/1-cc@look")
+    lab.run("zfs", "clone", "rpool/zones/_clones/build-1/1-cc@look", "rpool/export/mine")
+    with pytest.raises(ZonemgrError, match="rpool/export/mine is a clone of"):
+        teardown.destroy(lab.site(), "build-1")
+    lab.run("zfs", "promote", "rpool/export/mine")
+    teardown.destroy(lab.site(), "build-1")
+    assert "rpool/export/mine" in names(lab) and "rpool/zones/_clones" not in names(lab)
+
+
+def test_two_zones_clone_one_source_and_each_goes_alone(lab: Lab) -> None:
+    lab.run("zfs", "create", "-o", "mountpoint=/cc", "rpool/export/cc")
+    make(lab, clones="rpool/export/cc")
+    make(lab, zone="build-2", clones="rpool/export/cc")
+    teardown.destroy(lab.site(), "build-1")
+    assert "rpool/zones/_clones/build-2/1-cc" in names(lab)
+    assert len(names(lab, "rpool/export/cc", "snapshot")) == 1
+    teardown.destroy(lab.site(), "build-2")
+    assert "rpool/zones/_clones" not in names(lab) and not names(lab, "rpool/export/cc", "snapshot")
+
+
+REFUSED_CLONES = {
+    "rpool/nosuch": "no dataset rpool/nosuch to clone",
+    "rpool/export@nosuch": "no snapshot rpool/export@nosuch",
+    "rpool": "a whole pool",
+    "rpool/swap|/x": "is a volume",
+    "rpool/ROOT|/x": "the host's own root",
+    "rpool/zones|/x": "where zones live",
+    f"rpool/zones/giz/{GOLDEN}/ROOT/zbe|/x": "where zones live",
+    "rpool/export/none": "has no mount point of its own",
+    "rpool/export|/usr": "hide the zone's own /usr",
+    "rpool/export|/": "hide the zone's own root",
+    "rpool/export|/work rpool/export/home|/work": "named twice",
+    "rpool/export rpool/export/home|/export/home": "two things are to be mounted on /export/home",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", REFUSED_CLONES)
+def test_what_cannot_be_cloned_is_refused_beforehand(lab: Lab, words: str) -> None:
+    if words == "rpool/export/none":
+        lab.run("zfs", "create", "-o", "mountpoint=none", "rpool/export/none")
+    before = lab.everything()
+    with pytest.raises(ZonemgrError, match=REFUSED_CLONES[words]) as refused:
+        make(lab, clones=words)
+    assert refused.value.hint
+    same(before, lab.everything())
+
+
+def test_a_dataset_made_for_a_zone_is_not_cloned_for_another(lab: Lab) -> None:
+    make(lab, datasets="rpool/export/mine")
+    with pytest.raises(ZonemgrError, match="was made for a zone"):
+        make(lab, zone="build-2", clones="rpool/export/mine|/x")
+
+
+# -- delegated datasets --------------------------------------------------------------------------------------
+
+
+def test_a_delegated_dataset_is_made_with_what_lies_above_and_all_of_it_goes(each_lab: Lab) -> None:
+    """As the predecessor's own tests want it: below the home of the golden images."""
+    lab = each_lab
+    make(lab, datasets="rpool/zones/giz/_local/build-1")
+    mine = "rpool/zones/giz/_local/build-1"
+    assert [prop(lab, name, mine) for name in ("mountpoint", "zoned", "canmount")] == [
+        "/zones/giz/_local/build-1", "on", "on",
+    ]  # fmt: skip
+    above = "rpool/zones/giz/_local"
+    assert [prop(lab, name, above) for name in ("mountpoint", "zoned", "canmount")] == ["none", "off", "off"]
+    make(lab, zone="build-2", datasets="rpool/zones/giz/_local/build-2")
+    teardown.destroy(lab.site(), "build-1")
+    assert above in names(lab) and mine not in names(lab)
+    teardown.destroy(lab.site(), "build-2")
+    assert above not in names(lab) and "rpool/zones/giz" in names(lab)
+
+
+def test_what_was_turned_around_inside_a_delegated_dataset_goes_too(lab: Lab) -> None:
+    make(lab, datasets="rpool/export/mine")
+    for words in (
+        "snapshot rpool/export/mine@a", "clone rpool/export/mine@a rpool/export/mine/b", "promote rpool/export/mine/b",
+        "snapshot rpool/export/mine/b@c", "hold x rpool/export/mine/b@c",
+    ):  # fmt: skip
+        lab.run("zfs", *words.split())
+    assert prop(lab, "origin", "rpool/export/mine") == "rpool/export/mine/b@a"
+    teardown.destroy(lab.site(), "build-1")
+    assert "rpool/export/mine" not in names(lab)
+
+
+def test_an_existing_dataset_is_taken_as_it_is_and_stays(each_lab: Lab) -> None:
+    lab = each_lab
+    lab.run("zfs", "create", "-o", "mountpoint=/data", "-o", "zoned=on", "rpool/export/data")
+    before = lab.run("zfs", "get", "-H", "-s", "local", "all", "rpool/export/data")
+    assert run(lab, "true", datasets="rpool/export/data").verdict == "ok"
+    assert lab.run("zfs", "get", "-H", "-s", "local", "all", "rpool/export/data") == before
+
+
+def test_a_dataset_no_zone_could_boot_with_is_refused(lab: Lab) -> None:
+    lab.run("zfs", "create", "rpool/export/plain")
+    with pytest.raises(ZonemgrError, match="is inherited") as refused:
+        make(lab, datasets="rpool/export/plain")
+    assert refused.value.hint == "zfs set mountpoint=/export/plain rpool/export/plain"
+
+
+def test_a_dataset_of_another_zone_is_refused(lab: Lab) -> None:
+    lab.run("zfs", "create", "-o", "mountpoint=/data", "rpool/export/data")
+    make(lab, datasets="rpool/export/data")
+    with pytest.raises(ZonemgrError, match="delegated to zone build-1 already"):
+        make(lab, zone="build-2", datasets="rpool/export/data")
+    with pytest.raises(ZonemgrError, match="in the hands of a zone"):
+        make(lab, zone="build-2", datasets="rpool/export/data/below")
+
+
+# -- limits --------------------------------------------------------------------------------------------------
+
+LIMITS = {
+    "quota": "20G", "cap_memory": "1.5G", "cap_swap": "2G", "cap_cpu": "1.5", "cpu_shares": "20",
+    "max_processes": "4000", "tmpfs_size": "512M",
+}  # fmt: skip
+
+
+def test_limits_are_in_the_configuration_and_on_the_home(each_lab: Lab) -> None:
+    lab = each_lab
+    make(lab, **LIMITS)
+    assert prop(lab, "quota", "rpool/zones/diz/build-1") == "20G"
+    info = lab.run("zonecfg", "-z", "build-1", "info")
+    for line in (
+        "physical: 1.5G",
+        "[swap: 2G]",
+        "[ncpus: 1.50]",
+        "[cpu-shares: 20]",
+        "[max-processes: 4000]",
+    ):
+        assert line in info, info
+    table = lab.in_zone("build-1", "/etc/vfstab").read_text()
+    assert [line.split() for line in table.splitlines() if "/tmp" in line] == [
+        ["swap", "-", "/tmp", "tmpfs", "-", "yes", "size=512m"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "word, value",
+    [
+        ("quota", "0"), ("quota", "big"), ("quota", "-1G"), ("cap_memory", "1K"), ("cap_swap", "49M"), ("cap_cpu", "0"),
+        ("cap_cpu", "1.234"), ("cap_cpu", "many"), ("cpu_shares", "0"), ("cpu_shares", "65536"),
+        ("max_processes", "99"), ("max_processes", "1e3"), ("tmpfs_size", "1K"), ("tmpfs_size", "1 G x"),
+    ],
+)  # fmt: skip
+def test_limits_that_the_tools_would_refuse(word: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"--{word.replace('_', '-')}") as refused:
+        furnish.parse(Wishes(**{word: value}), tag="x")
+    assert refused.value.hint
+
+
+def test_what_zonecfg_takes_is_what_was_meant() -> None:
+    found = furnish.parse(
+        Wishes(quota="none", cap_memory="1.5g", cap_swap="1025MB", tmpfs_size="2GiB"), tag="x"
+    ).caps
+    assert (found.quota, found.memory, found.swap, found.tmpfs) == ("", "1536M", "1025M", "2048m")
+
+
+# -- NFS by autofs -------------------------------------------------------------------------------------------
+
+
+def test_exports_are_in_a_direct_map_and_their_services_on(each_lab: Lab) -> None:
+    lab = each_lab
+    make(lab, autonfs="/mnt/.ccache|filer:/var/.ccache-shared /mnt/src|filer.example.org:/src|ro,soft")
+    table = lab.in_zone("build-1", "/etc/auto_direct")
+    assert table.read_text().splitlines() == [
+        "/mnt/.ccache\tfiler:/var/.ccache-shared", "/mnt/src\t-ro,soft filer.example.org:/src",
+    ]  # fmt: skip
+    assert table.stat().st_mode & 0o777 == 0o644
+    master = lab.in_zone("build-1", "/etc/auto_master").read_text().splitlines()
+    assert [line.split() for line in master].count(["/-", "auto_direct"]) == 1
+    for service in ("svc:/network/nfs/client:default", "svc:/system/filesystem/autofs:default"):
+        assert lab.run("svcs", "-z", "build-1", "-H", "-o", "state", service).strip() == "online"
+
+
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        ("/mnt/x", "is not HOST:/PATH"),
+        ("/mnt/x|filer", "is not HOST:/PATH"),
+        ("/mnt/x|filer:src", "is not HOST:/PATH"),
+        ("/mnt/x|filer:/a&b", "is not HOST:/PATH"),
+        ("/mnt/x|filer:/a:b", "is not HOST:/PATH"),
+        ("mnt|filer:/x", "not an absolute path"),
+        ("/|filer:/x", "hide the zone's own root"),
+        ("/usr|filer:/x", "hide the zone's own /usr"),
+        ("/home/me|filer:/x", "autofs has already"),
+        ("/mnt/x|filer:/x|fstype=lofs", "no options of an NFS mount"),
+        ("/mnt/x|filer:/x|ro;reboot", "no options of an NFS mount"),
+        ("/mnt/$x|filer:/x", "cannot stand in a map"),
+        ("/mnt/x|filer:/x /mnt/x|filer:/y", "named twice"),
+        ("/mnt/x|filer:/x /mnt/x/y|filer:/y", "lie one in the other"),
+    ],
+)
+def test_exports_that_autofs_would_misread(words: str, text: str) -> None:
+    with pytest.raises(UsageError, match=text.replace("$", r"\$")):
+        furnish.parse(Wishes(autonfs=words), tag="x")
+
+
+def test_an_export_does_not_meet_a_mount_or_a_clone() -> None:
+    for other in ({"lofs": "/work|/export"}, {"clones": "rpool/export|/work"}):
+        with pytest.raises(UsageError, match="lie one in the other"):
+            furnish.parse(Wishes(autonfs="/work/x|filer:/x", **other), tag="x")
+
+
+def test_an_url_is_as_good() -> None:
+    (found,) = furnish.parse(Wishes(autonfs="/mnt/x|nfs://[2001:db8::1]:2049/x|ro"), tag="x").autonfs
+    assert str(found) == "/mnt/x|-ro,port=2049 [2001:db8::1]:/x"
+
+
+def test_clones_live_in_the_pool_of_their_source(lab: Lab) -> None:
+    assert storage.clones_home(lab.config, "tank/src/x", "z") == "tank/zones/_clones/z"

@@ -1,0 +1,136 @@
+"""Destroying datasets made for a zone, whatever was done to them inside: snapshots, holds, clones, promotions.
+
+One dataset or snapshot at a time, only below tops that bear the run's own mark, and never with -r or -R. What a
+promotion has turned around is turned back, so that an original never goes with its clone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zonemgr.errors import CommandError, NotThere, ZonemgrError
+from zonemgr.host import zfs
+from zonemgr.host.door import Host
+from zonemgr.model import Dataset, DatasetRow, Snapshot
+from zonemgr.workflows import datasets, survey
+
+SHARED = "zonemgr:shared"  # on ancestors made by zonemgr: whoever moves out last takes them along
+
+
+def remove_marked(host: Host, tops: Sequence[str], run: str, *, sources: Sequence[str] = ()) -> None:
+    """Destroy those of these datasets that bear this mark, with all below; those that are gone are no error.
+
+    `sources`: snapshots they were cloned from. A source that became a clone of its clone is promoted back first. Any
+    other clone elsewhere stops it.
+    """
+    there = {row.name for row in survey.filesystems(host)} if tops else set()
+    ours = [name for name in tops if name in there and survey.marked(host, Dataset(name), run)]
+    promoted = 0
+    while ours:
+        rows = _below(host, ours)
+        if not rows:
+            return
+        turn = _outsider(rows, sources) or _destroy_what_is_free(host, rows)
+        if not turn:
+            continue
+        promoted += 1
+        if promoted > 100:
+            raise ZonemgrError(
+                f"{turn} goes round in circles with its clones", hint=f"see: zfs get origin {turn}"
+            )
+        zfs.promote(host, Dataset(turn))
+
+
+def check_marked(look: Host, tops: Sequence[str], run: str, *, sources: Sequence[str] = ()) -> None:
+    """Raise when `remove_marked` would be stopped by a clone elsewhere."""
+    there = {row.name for row in survey.filesystems(look)} if tops else set()
+    ours = [name for name in tops if name in there and survey.marked(look, Dataset(name), run)]
+    if ours:
+        _outsider(_below(look, ours), sources)
+
+
+def _below(host: Host, tops: Sequence[str]) -> list[DatasetRow]:
+    columns = ("origin", "clones", "userrefs")
+    targets = [Dataset(name) for name in tops]
+    return zfs.list_datasets(
+        host, *targets, properties=columns, types="filesystem,volume,snapshot", depth=-1
+    )  # fmt: skip
+
+
+def _outsider(rows: Sequence[DatasetRow], sources: Sequence[str]) -> str:
+    """A dataset elsewhere that hangs on one of these: a source, to be promoted; nothing; another one is refused."""
+    mine = {row.name for row in rows}
+    originals = [source.partition("@")[0] for source in sources]
+    for row in rows:
+        for clone in filter(None, row["clones"].split(",")):
+            if clone in mine:
+                continue
+            if any(f"{clone}/".startswith(f"{original}/") for original in originals):
+                return clone
+            raise ZonemgrError(
+                f"{clone} is a clone of {row.name}, which was made for a zone and is to go",
+                hint=f"to keep it: zfs promote {clone}; then try again",
+            )
+    return ""
+
+
+def _destroy_what_is_free(host: Host, rows: Sequence[DatasetRow]) -> str:
+    """Destroy, as long as there is one, what nothing else of these hangs on; returns one that must be promoted first.
+
+    A file system hangs on its parent and on its origin, a snapshot on its file system.
+    """
+    left = {row.name: row for row in rows}
+    while left:
+        needed = {name for row in left.values() for name in _needs(row)}
+        free = [row for row in left.values() if row.name not in needed]
+        if not free:
+            return next(row.name for row in left.values() if row["origin"] in left)
+        for row in free:
+            _destroy(host, row)
+            del left[row.name]
+    return ""
+
+
+def _needs(row: DatasetRow) -> list[str]:
+    if "@" in row.name:
+        return [row.name.partition("@")[0]]
+    return [row.name.rpartition("/")[0], row["origin"]]
+
+
+def _destroy(host: Host, row: DatasetRow) -> None:
+    if "@" not in row.name:
+        zfs.destroy_named(host, Dataset(row.name))
+        return
+    snapshot = Snapshot.parse(row.name)
+    if row["userrefs"] not in ("", "0"):
+        for tag in sorted(zfs.holds(host, snapshot).get(row.name, set())):
+            zfs.release(host, snapshot, tag=tag)
+    zfs.destroy_named(host, snapshot)
+
+
+def remove_snapshots(host: Host, source: str, run: str) -> None:
+    """Destroy the snapshots of this name (`DATASET@NAME`, and below) with this mark that nobody else uses by now."""
+    dataset, _, name = source.partition("@")
+    rows = zfs.list_datasets(
+        host, Dataset(dataset), properties=("clones", "userrefs"), types="snapshot", depth=-1
+    )  # fmt: skip
+    unused = [row for row in rows if not row["clones"] and row["userrefs"] in ("", "0")]
+    for row in unused:
+        snapshot = Snapshot.parse(row.name)
+        if snapshot.name == name and survey.marked(host, snapshot, run):
+            zfs.destroy_named(host, snapshot)
+
+
+def remove_ancestors(host: Host, dataset: str) -> None:
+    """Destroy what zonemgr made above a dataset that is gone, if nothing is left in it."""
+    for parent in datasets.parents(dataset):
+        try:
+            if zfs.get_local(host, Dataset(parent), SHARED).get(SHARED) != "on":
+                return
+            zfs.destroy_named(host, Dataset(parent))
+        except NotThere:
+            continue
+        except CommandError as failed:
+            if "has children" not in failed.stderr:
+                raise
+            return
