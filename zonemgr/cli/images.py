@@ -1,4 +1,4 @@
-"""Golden images as a whole: upgrades, lineage, export and import."""
+"""Golden images as a whole: lineage, export and import."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ from zonemgr.cli import options as o
 from zonemgr.cli.runtime import Runtime, to_terminal
 from zonemgr.errors import UsageError
 from zonemgr.workflows import lineage
-
-
-def upgrade_giz(
-    ctx: typer.Context, zone: o.Zones = [], all: o.All = False, parallel: o.Parallel = 1, canary_cmd: o.Canary = "",  # noqa: B006
-    keep: o.Keep = None,
-) -> None:  # fmt: skip
-    """Upgrade golden images, prove each in a disposable zone, and only then serve it."""
-    raise UsageError("not built yet")
 
 
 def tree(ctx: typer.Context) -> None:

@@ -175,7 +175,10 @@ Zones = Annotated[
     list[str], typer.Option("--zone", metavar="GIZ", help="A golden image (also -z); may be repeated.")
 ]
 All = Annotated[bool, typer.Option("--all", help="All golden images.")]
-Parallel = Annotated[int, typer.Option("--parallel", metavar="N", help="How many images at once.")]
+Parallel = Annotated[
+    int | None,
+    typer.Option("--parallel", metavar="N", help="How many images at once; default: upgrade.parallel."),
+]
 Canary = Annotated[
     str,
     typer.Option(

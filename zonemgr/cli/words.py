@@ -217,7 +217,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("pkg-uninstall", group="Packages", summary="Remove packages (-P) from a zone", module="packages",
             zone="one", takes=("--remove-packages", "--remove-publishers")),
     _action("upgrade-giz", group="Golden images", summary="Upgrade golden images, prove them, then serve them",
-            module="images", words="zones", takes=("--zone", "--all", "--parallel", "--canary-cmd", "--keep")),
+            module="upgrade", words="zones", takes=("--zone", "--all", "--parallel", "--canary-cmd", "--keep")),
     _action("tree", group="Golden images", summary="What was made from what: images, snapshots, zones, with sizes",
             module="images"),
     _action("export", group="Golden images", summary="Write a golden image into a file (-o) for other hosts",

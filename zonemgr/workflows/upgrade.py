@@ -1,3 +1,297 @@
-"""The nightly upgrade of golden images."""
+"""Upgrading one golden image: update, boot once, prove it in a disposable zone, and only then serve it.
+
+The packages are updated from outside (`pkg -R` on the mounted root of the halted zone). A golden image has no network
+of its own to do it from inside, and from outside pkg always changes the active root in place and never makes another
+one (pkg5's api.py: without a live root there is no new boot environment), so that one snapshot is the whole way back.
+"""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from zonemgr import locks, records
+from zonemgr.errors import CommandTimeout, NotThere, ZonemgrError
+from zonemgr.host import pkg, pkgplan, smf, system, zlogin
+from zonemgr.host.door import Host
+from zonemgr.host.pkgplan import PackageChange
+from zonemgr.model import RunId, ZoneName, ZoneState
+from zonemgr.workflows import (
+    building,
+    disposable,
+    furnish,
+    golden,
+    naming,
+    packages,
+    surplus,
+    survey,
+    teardown,
+)
+from zonemgr.workflows.job import Job, Site, glimpse, job, recover_zone
+from zonemgr.workflows.steps import Step
+from zonemgr.workflows.survey import Managed
+
+UPGRADED, UNCHANGED, FAILED, SKIPPED, DUE = "upgraded", "unchanged", "failed", "skipped", "due"
+_TAIL = 2000  # bytes of the canary's last words
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for every image of one call. `keep`: how many upgrade snapshots of each; limits in seconds."""
+
+    canary: str = "true"
+    canary_limit: float = 0
+    keep: int = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """How it went with one image. `snapshot`: what is served from now on; `parent`: the image it is derived from."""
+
+    image: str
+    outcome: str
+    seconds: float = 0
+    parent: str = ""
+    snapshot: str = ""
+    changes: tuple[PackageChange, ...] = ()
+    dropped: tuple[str, ...] = ()
+    message: str = ""
+    hint: str = ""
+    notes: tuple[str, ...] = ()
+    run: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Result:
+        """The same again, after its way through JSON."""
+        changes = tuple(PackageChange(**one) for one in plain["changes"])
+        lists = {name: tuple(plain[name]) for name in ("dropped", "notes")}
+        return cls(**{**plain, **lists, "changes": changes})
+
+
+def upgrade(site: Site, name: str, terms: Terms, *, parent: str = "") -> Result:
+    """Upgrade one image, or leave it just as it was; whatever goes wrong with it is in the result.
+
+    Only an interrupt is raised: it ends the whole call, once everything begun here was undone.
+    """
+    begun = time.monotonic()
+    try:
+        found = _upgrade(site, name, terms)
+    except Exception as failure:  # noqa: BLE001 - the other images go on, and the report says it
+        found = failed(name, failure)
+    return replace(found, parent=parent, seconds=round(time.monotonic() - begun, 1))
+
+
+def failed(name: str, failure: Exception) -> Result:
+    told = isinstance(failure, ZonemgrError)
+    message = str(failure) if told else f"this should not happen: {type(failure).__name__}: {failure}"
+    return Result(
+        name,
+        FAILED,
+        message=message,
+        hint=getattr(failure, "hint", None) or "",
+        notes=tuple(getattr(failure, "__notes__", ())),
+        run=getattr(failure, "run", ""),
+    )
+
+
+def _upgrade(site: Site, name: str, terms: Terms) -> Result:
+    run = records.new_run_id()
+    unfit = _unfit(glimpse(site), name)
+    if unfit:
+        return Result(name, SKIPPED, message=unfit[0], hint=unfit[1])
+    changes = tuple(_pending(site, name, run))
+    if not changes:
+        return Result(name, UNCHANGED)
+    if site.host.dry_run:
+        return Result(name, DUE, changes=changes)
+    try:
+        return _carry_out(site, name, terms, run, changes)
+    except Exception as failure:
+        failure.run = run  # type: ignore[attr-defined]  # the record has the commands and what they said
+        raise
+
+
+# -- is there anything to do? ----------------------------------------------------------------------------------
+
+
+def _unfit(look: Host, name: str) -> tuple[str, str] | None:
+    """Why an image is passed over, and what to do about it; nothing for one that can be upgraded."""
+    image = survey.managed(look, name, survey.GIZ)
+    if image.row.brand not in golden.IPS_BRANDS:
+        return f"brand {image.row.brand} has no packages that pkg could update", "update it by its own means"
+    if not image.marks.get("current"):
+        return (
+            "it is half-made: no snapshot of it is served",
+            f"see: zonemgr runs; or: zonemgr destroy {name}",
+        )
+    return None
+
+
+def _pending(site: Site, name: str, run: RunId) -> Sequence[PackageChange]:
+    """Fetch the image's catalogues and ask for the plan; nothing else of the image is changed.
+
+    Clones may be made meanwhile, so the image's own lock is only taken to clear up after a dead run.
+    """
+    if site.host.dry_run:
+        return _plan_of(site, _ready(glimpse(site), name))
+    note, patience = site.report.note, site.config.state.image_wait
+    with locks.zone_lock(site.config, name, run, wait=patience, waiting=note):
+        with locks.image_lock(site.config, name, run, waiting=note):
+            recover_zone(site, name)
+        image = _ready(glimpse(site), name)
+        if _mounted(site, image):
+            return _plan_of(site, image)
+    _mount_root(site, image)
+    return _pending(site, name, run)
+
+
+def _plan_of(site: Site, image: Managed) -> Sequence[PackageChange]:
+    limit = site.config.host.install_limit
+    site.report.note(f"look for updates of {image.name}")
+    where = packages.image_of(site.host, image.name, image.dataset, image.row.path)
+    pkg.refresh(site.host, where, limit=limit)
+    return pkgplan.update(site.host, where.root, limit=limit)
+
+
+def _ready(look: Host, name: str) -> Managed:
+    """The image, if it is served and halted; raises ZonemgrError otherwise."""
+    image = survey.managed(look, name, survey.GIZ)
+    if image.row.state is not ZoneState.INSTALLED:
+        hint = f"zonemgr halt {name}" if image.row.state.active else f"see: zonemgr get-state {name}"
+        raise ZonemgrError(f"golden image {name} is {image.row.state}, so it was not upgraded", hint=hint)
+    current = image.marks.get("current", "")
+    root = survey.root_of(look, image.dataset, name)
+    if current not in {str(row.snapshot.name) for row in survey.snapshots_of(look, root.name)}:
+        raise NotThere(
+            f"golden image {name} is to serve {current or 'nothing'}, which its root does not have",
+            hint=f"see: zonemgr list-snapshots {name}; serve what is left: zonemgr rollback {name}",
+        )
+    return image
+
+
+def _mounted(site: Site, image: Managed) -> bool:
+    return f"{image.row.path}/root" in system.zfs_mounts(site.host)
+
+
+def _mount_root(site: Site, image: Managed) -> None:
+    """After a reboot of the host a root may not be mounted; a job of its own, as it can be cut short."""
+    with job(site, [image.name], records.new_run_id(), wait=site.config.state.image_wait) as work:
+        work.do(packages.MountRoot(image.name, image.dataset, image.row.path))
+    if not _mounted(site, image):
+        raise ZonemgrError(
+            f"the root of golden image {image.name} does not get mounted",
+            hint=f"see: zonemgr mount {image.name}; zonemgr unmount {image.name}",
+        )
+
+
+# -- the upgrade -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunCanary(Step):
+    """Run a command in the zone that was cloned from the upgraded image. Undone with the zone."""
+
+    zone: str
+    command: str
+    limit: float
+
+    def __str__(self) -> str:
+        return f"run the canary in {self.zone}: {self.command}"
+
+    def do(self, host: Host) -> None:
+        said = _LastWords()
+        try:
+            ended = zlogin.run(
+                host, ZoneName(self.zone), self.command, on_stdout=said.hear, on_stderr=said.hear,
+                limit=self.limit or None,
+            )  # fmt: skip
+        except CommandTimeout:
+            raise CanaryFailed(
+                f"the canary did not end within {self.limit:g} seconds{said}", hint=_HINT
+            ) from None
+        if ended.status is None:
+            raise CanaryFailed(f"nothing is known of the canary: {ended.trouble}", hint=_HINT)
+        if ended.status:
+            how = f"was killed by signal {ended.signal}" if ended.signal else f"exited with {ended.status}"
+            raise CanaryFailed(f"the canary {how}{said}", hint=_HINT)
+
+
+_HINT = "the image serves what it served before; try the command yourself with: zonemgr exec-diz"
+
+
+class CanaryFailed(ZonemgrError):
+    """The upgraded image does not do what it is for."""
+
+    verdict = "failed"
+
+
+class _LastWords:
+    """The end of what a command says, on stdout or stderr."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def hear(self, chunk: bytes) -> None:
+        self._tail = (self._tail + chunk)[-_TAIL:]
+
+    def __str__(self) -> str:
+        lines = [line.strip() for line in self._tail.decode(errors="replace").splitlines() if line.strip()]
+        return f": {lines[-1][-300:]}" if lines else ""
+
+
+def _carry_out(site: Site, name: str, terms: Terms, run: RunId, changes: tuple[PackageChange, ...]) -> Result:
+    canary, patience = naming.disposable(name, run), site.config.state.image_wait
+    with job(site, [name, canary], run, images=[name], wait=patience) as work:
+        look = glimpse(site)
+        image = _ready(look, name)
+        current, upgraded = image.marks["current"], _free_name(look, image, surplus.AFTER)
+        work.do(*_plan(look, site, image, run), look=look)
+        work.do(building.TakeSnapshot(name, image.dataset, upgraded, run))
+        _prove_in_clone(work, image, canary, upgraded, terms)
+        work.do(building.PublishImage(name, image.dataset, upgraded, current))
+        work.keep()
+        dropped = surplus.drop(work, image, terms.keep)
+    return Result(name, UPGRADED, snapshot=upgraded, changes=changes, dropped=dropped, run=run)
+
+
+def _plan(look: Host, site: Site, image: Managed, run: RunId) -> list[Step]:
+    """From an image with old packages to one with new packages and their manifests imported, halted."""
+    limits, name, home = site.config.host, image.name, image.dataset
+    before = _free_name(look, image, surplus.BEFORE)
+    return [
+        building.TakeSnapshot(name, home, before, run, hold=False),
+        packages.return_to(look, image, before),
+        *packages.update(name, home, image.row.path, limits.install_limit),
+        packages.BootForManifests(name, image.run, smf.SINGLE_USER, limits.boot_limit, single_user=True),
+        building.HaltZone(name),
+    ]
+
+
+def _prove_in_clone(work: Job, image: Managed, canary: str, upgraded: str, terms: Terms) -> None:
+    """A zone cloned from the very snapshot, the command in it, and the zone gone again whatever came of it.
+
+    When it fails the steps of the clone are undone with all others, before the snapshot it was made from.
+    """
+    home, zonepath = survey.home_of(work.site.config, survey.DIZ, canary)
+    zone = disposable.Disposable(
+        canary, f"{image.name}@{upgraded}", home, zonepath, work.run, furnish.Furniture(), image_locked=True
+    )
+    disposable.bring_up(work, zone)
+    work.do(RunCanary(canary, terms.canary or "true", terms.canary_limit))
+    work.do(teardown.TakeDown(canary, home, work.run))
+
+
+def _free_name(look: Host, image: Managed, prefix: str) -> str:
+    """With the time of day, and a number behind it if this second has one already."""
+    taken = {str(row.snapshot.name) for row in survey.snapshots(look, f"{image.dataset}/ROOT")}
+    name = wanted = f"{prefix}{naming.stamp()}"
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name

@@ -1,0 +1,490 @@
+"""Golden images are upgraded, proved in a zone, and then served; whatever goes wrong, they are what they were."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import GOLDEN
+from tests.support import Lab, in_child, same
+from zonemgr import locks, records
+from zonemgr.cli import upgrade as cli
+from zonemgr.errors import UsageError
+from zonemgr.host import pkgplan
+from zonemgr.host.programs import SignalsHeld
+from zonemgr.model import RunId, Snapshot
+from zonemgr.workflows import disposable, golden, job, life, nightly, snaps, surplus, survey
+from zonemgr.workflows.cancel import Cancelled, signals_cancel
+from zonemgr.workflows.nightly import Round, UpgradeRequest
+from zonemgr.workflows.upgrade import Result
+
+FIRST = f"initial-postinstalled-{GOLDEN}"
+CATALOGUE = "/var/pkg/state/image.json"  # pkg's own: what it has fetched, and when
+
+
+def night(lab: Lab, *zones: str, **how: Any) -> Round:
+    """One call of upgrade-giz; all images unless some are named."""
+    done = Round()
+    nightly.run(lab.site(), UpgradeRequest(zones, not zones, **how), done)
+    return done
+
+
+def outcomes(done: Round) -> dict[str, str]:
+    return {one.image: one.outcome for one in done.results}
+
+
+def host(lab: Lab) -> dict[str, Any]:
+    """The lab without what refreshing a catalogue may change."""
+    found = lab.everything()
+    found["files"] = {path: what for path, what in found["files"].items() if not path.endswith(CATALOGUE)}
+    return found
+
+
+def current(lab: Lab, image: str = GOLDEN) -> str:
+    return lab.run("zfs", "get", "-H", "-o", "value", "zonemgr:current", f"rpool/zones/giz/{image}").strip()
+
+
+def names(lab: Lab, image: str = GOLDEN) -> list[str]:
+    return [str(row.snapshot.name) for row in snaps.listing(lab.door(), image)]
+
+
+def version(lab: Lab, root: str, package: str = "shell/bash") -> str:
+    return lab.run("pkg", "-R", root, "list", "-H", package).split()[1]
+
+
+# -- one image ---------------------------------------------------------------------------------------------------
+
+
+def test_an_image_without_updates_is_left_as_it_is(each_lab: Lab) -> None:
+    before, runs = host(each_lab), len(records.list_runs(each_lab.config))
+    done = night(each_lab)
+    assert outcomes(done) == {GOLDEN: "unchanged"}
+    same(before, host(each_lab))
+    assert len(records.list_runs(each_lab.config)) == runs, "there is nothing to put on record"
+    assert done.quiet
+    assert done.exit_code == 0
+    assert len(records.list_runs(each_lab.config)) == runs, "there is nothing to put on record"
+
+
+def test_an_upgraded_image_is_served_from_its_new_snapshot(each_lab: Lab) -> None:
+    old = version(each_lab, f"/zones/giz/{GOLDEN}/root")
+    each_lab.world.put("pkg.updates", "1")
+    done = night(each_lab)
+    (one,) = done.results
+    assert (one.outcome, one.message, one.notes) == ("upgraded", "", ())
+    assert one.snapshot.startswith("upgraded-")
+    assert current(each_lab) == one.snapshot
+    assert "shell/bash" in {change.name for change in one.changes}
+    held = f"rpool/zones/giz/{GOLDEN}/ROOT/zbe@{one.snapshot}"
+    assert "zonemgr" in each_lab.run("zfs", "holds", "-H", held)
+    assert survey.zone(each_lab.door(), GOLDEN).state == "installed"
+    assert [row.name for row in survey.managed_zones(each_lab.door())] == [GOLDEN], "the canary is gone"
+    zone = disposable.create(each_lab.site(), disposable.DisposableRequest(GOLDEN, zone="build-1"))
+    assert zone.origin == f"{GOLDEN}@{one.snapshot}"
+    assert version(each_lab, "/zones/diz/build-1/root") != old
+    assert outcomes(night(each_lab)) == {GOLDEN: "unchanged"}, "and nothing is left to do the night after"
+
+
+FAILURES = {
+    "the catalogues cannot be fetched": ("pkg -R * refresh", "pkg: 1/1 catalogs could not be updated"),
+    "no plan can be made": (
+        "pkg -R * update -n *",
+        "pkg update: No solution was found to satisfy constraints",
+    ),
+    "the update breaks off": ("pkg -R * update --accept", "pkg: the repository went away"),
+    "it does not boot": ("zoneadm -z tools boot *", "zoneadm: zone 'tools': call to zoneadmd failed"),
+    "its first boot needs maintenance": ("svcs -z tools *", "svcs: broken"),
+    "it does not halt": ("zoneadm -z tools halt", "zoneadm: zone 'tools': unable to halt"),
+    "no snapshot can be taken": ("zfs snapshot * *@upgraded-*", "cannot create snapshot: out of space"),
+    "it cannot be cloned": ("zoneadm -z diz-* clone *", "zoneadm: clone failed"),
+    "the clone does not boot": ("zoneadm -z diz-* boot *", "zoneadm: zone 'diz': call to zoneadmd failed"),
+    "the canary fails": ("zlogin -S diz-* *exec-the-canary*", "a library is missing"),
+    "the canary's zone does not go": ("zoneadm -z diz-* uninstall -F", "uninstall: dataset is busy"),
+    "it cannot be served": ("zfs set zonemgr:current=*", "cannot set property: permission denied"),
+}
+
+
+@pytest.mark.parametrize("pattern, text", FAILURES.values(), ids=FAILURES)
+def test_an_image_that_fails_is_what_it_was(lab: Lab, pattern: str, text: str) -> None:
+    lab.world.put("pkg.updates", "1")
+    before = host(lab)
+    lab.fails(pattern, stderr=f"{text}\n")
+    done = night(lab, canary="true exec-the-canary")
+    assert lab.world.db.execute("select seen from faults").fetchone()[0] >= 1, "the fault came"
+    (one,) = done.results
+    assert one.outcome == "failed"
+    assert text.rpartition(": ")[2] in one.message
+    assert done.exit_code == 1
+    same(before, host(lab))
+    assert outcomes(night(lab)) == {GOLDEN: "upgraded"}, "and the next night it works"
+
+
+def test_a_canary_that_says_no_is_quoted(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    before = host(lab)
+    done = night(lab, canary="echo no compiler here >&2; exit 3")
+    assert done.results[0].message == "the canary exited with 3: no compiler here"
+    assert done.results[0].run, "its record has the commands"
+    assert records.read_run(lab.config, done.results[0].run).verdict == "failed"
+    same(before, host(lab))
+
+
+def test_a_canary_that_hangs_is_ended(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    before = host(lab)
+    lab.inside.fault("hang:zlogin -S diz-* *exec-the-canary*")
+    settings = replace(lab.config, upgrade=replace(lab.config.upgrade, canary_limit=60))
+    done = Round()
+    request = UpgradeRequest(every=True, canary="true exec-the-canary")
+    nightly.run(lab.site(config=settings), request, done)
+    assert done.results[0].message == "the canary did not end within 60 seconds"
+    same(before, host(lab))
+
+
+def test_the_configured_canary_is_run_in_a_clone_of_the_upgraded_image(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    settings = replace(lab.config, upgrade=replace(lab.config.upgrade, canary="hostname; exit 7"))
+    done = Round()
+    nightly.run(lab.site(config=settings), UpgradeRequest(every=True), done)
+    assert done.results[0].message.startswith(f"the canary exited with 7: diz-{GOLDEN}-")
+
+
+def test_a_running_image_fails_and_keeps_running(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    life.start(lab.site(), GOLDEN)
+    before = host(lab)
+    done = night(lab)
+    assert done.results[0].outcome == "failed"
+    assert done.results[0].message == f"golden image {GOLDEN} is running, so it was not upgraded"
+    assert done.results[0].hint == f"zonemgr halt {GOLDEN}"
+    same(before, host(lab))
+
+
+def test_a_half_made_image_is_passed_over(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    lab.run("zfs", "inherit", "zonemgr:current", f"rpool/zones/giz/{GOLDEN}")
+    before = lab.everything()
+    done = night(lab)
+    assert outcomes(done) == {GOLDEN: "skipped"}
+    assert "half-made" in done.results[0].message
+    assert not done.quiet
+    assert done.exit_code == 0
+    same(before, lab.everything())
+
+
+def test_an_image_that_serves_a_vanished_snapshot_is_said_to(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    lab.run("zfs", "set", "zonemgr:current=upgraded-long-ago", f"rpool/zones/giz/{GOLDEN}")
+    (one,) = night(lab).results
+    assert "upgraded-long-ago, which its root does not have" in one.message
+
+
+def test_a_root_that_is_not_mounted_is_mounted_by_the_brand(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    lab.run("umount", f"/zones/giz/{GOLDEN}/root")
+    assert outcomes(night(lab)) == {GOLDEN: "upgraded"}
+
+
+def test_a_dry_run_says_what_it_would_do(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    lab.run("pkg", "-R", f"/zones/giz/{GOLDEN}/root", "refresh")
+    before = lab.everything()
+    done = Round()
+    nightly.run(lab.site(dry_run=True), UpgradeRequest(every=True), done)
+    assert outcomes(done) == {GOLDEN: "due"}
+    assert done.results[0].changes
+    same(before, lab.everything())
+
+
+def test_killed_half_way_it_is_put_right_by_recover(lab: Lab, tmp_path: Path) -> None:
+    """The sweep has every command; here a process is really killed, and the image asked what it serves."""
+    lab.world.put("pkg.updates", "1")
+    before = host(lab)
+    lab.inside.fault("kill-caller-after:zoneadm -z diz-* clone *")
+    in_child(lambda: print(night(lab)), tmp_path / "output")
+    assert current(lab) == FIRST
+    assert len(survey.managed_zones(lab.door())) == 2, "the canary is there"
+    job.recover_all(lab.site())
+    same(before, host(lab))
+
+
+def test_the_next_upgrade_clears_up_after_a_killed_one(lab: Lab, tmp_path: Path) -> None:
+    lab.world.put("pkg.updates", "1")
+    lab.inside.fault("kill-caller-after:zoneadm -z tools boot *")
+    in_child(lambda: print(night(lab)), tmp_path / "output")
+    assert survey.zone(lab.door(), GOLDEN).state == "running"
+    assert outcomes(night(lab)) == {GOLDEN: "upgraded"}
+    assert len([name for name in names(lab) if name.startswith("upgraded-")]) == 1
+
+
+def test_somebody_else_has_the_image(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    settings = replace(lab.config, state=replace(lab.config.state, image_wait=0))
+    done = Round()
+    with locks.zone_lock(lab.config, GOLDEN, RunId("20260101T000000Z-other1")):
+        nightly.run(lab.site(config=settings), UpgradeRequest(every=True), done)
+    assert "is in use by run 20260101T000000Z-other1" in done.results[0].message
+
+
+# -- which, and in which order -----------------------------------------------------------------------------------
+
+
+def test_images_come_after_what_they_are_derived_from() -> None:
+    parents = {"a": "z", "b": "", "c": "a", "z": "", "d": "b"}
+    assert nightly.select(parents, (), every=True) == ["z", "a", "b", "c", "d"]
+    assert nightly.select(parents, ("a",), every=False) == ["a", "c"]
+    assert nightly.select(parents, ("b", "gone"), every=False) == ["b", "d", "gone"]
+    assert nightly.select({"a": "b", "b": "a"}, (), every=True) == ["b", "a"], "even if no one is first"
+
+
+def test_with_several_at_once_children_wait_for_their_parents_only() -> None:
+    parents = {"a": "z", "b": "", "c": "a", "z": ""}
+    assert nightly.ready(["z", "a", "b", "c"], parents, set()) == ["z", "b"]
+    assert nightly.ready(["a", "c"], parents, {"z"}) == []
+    assert nightly.ready(["a", "c"], parents, {"b"}) == ["a"]
+    assert nightly.ready(["a", "b"], {"a": "b", "b": "a"}, set()) == ["a"]
+
+
+def test_what_is_to_be_upgraded_must_be_said(lab: Lab) -> None:
+    with pytest.raises(UsageError, match="which golden images"):
+        nightly.run(lab.site(), UpgradeRequest(), Round())
+    with pytest.raises(UsageError, match="at least one"):
+        night(lab, parallel=0)
+    with pytest.raises(UsageError, match="less than none"):
+        night(lab, keep=-1)
+
+
+def test_a_name_that_is_no_golden_image_gets_its_line_and_the_others_their_turn(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    disposable.create(lab.site(), disposable.DisposableRequest(GOLDEN, zone="build-1"))
+    done = night(lab, "nosuch", "build-1", GOLDEN)
+    assert outcomes(done) == {"nosuch": "failed", "build-1": "failed", GOLDEN: "upgraded"}
+    assert {one.message for one in done.of("failed")} == {
+        "there is no zone nosuch", "zone build-1 is a disposable zone, not a golden-image zone",
+    }  # fmt: skip
+
+
+# -- what becomes of older ones ----------------------------------------------------------------------------------
+
+
+def _row(name: str, created: int, *clones: str, dataset: str = "p/giz/a/ROOT/zbe") -> survey.SnapshotRow:
+    return survey.SnapshotRow(Snapshot.parse(f"{dataset}@{name}"), created, 0, 0, clones)
+
+
+def test_upgrade_snapshots_beyond_the_newest_are_surplus() -> None:
+    rows = [
+        _row("initial-a", 1),
+        *(_row(f"{kind}-{n}", n) for n in range(2, 7) for kind in ("before-upgrade", "upgraded")),
+    ]
+    assert surplus.among(rows, 3, {"upgraded-6"}) == [
+        "upgraded-2",
+        "upgraded-3",
+        "before-upgrade-2",
+        "before-upgrade-3",
+    ]
+    assert surplus.among(rows, 9, set()) == []
+    assert "upgraded-6" not in surplus.among(rows, 0, {"upgraded-6"})
+    rows[2] = _row("upgraded-2", 2, "p/diz/x/ROOT/zbe")
+    assert surplus.among(rows, 3, set()) == ["upgraded-3", "before-upgrade-2", "before-upgrade-3"]
+    child = _row("upgraded-3", 3, "p/diz/y/ROOT/zbe/svc", dataset="p/giz/a/ROOT/zbe/svc")
+    assert "upgraded-3" not in surplus.among([*rows, child], 3, set()), "a clone of a child keeps the whole"
+
+
+def test_older_upgrades_go_but_those_with_clones_stay(lab: Lab) -> None:
+    taken = []
+    for number in range(1, 5):
+        lab.world.put("pkg.updates", str(number))
+        (one,) = night(lab, keep=1).results
+        taken.append(one.snapshot)
+        if number == 1:
+            disposable.create(lab.site(), disposable.DisposableRequest(GOLDEN, zone="build-1"))
+    assert [name for name in names(lab) if name.startswith("upgraded-")] == [taken[0], taken[3]]
+    assert one.dropped[0] == taken[2]
+    assert len([name for name in names(lab) if name.startswith("before-upgrade-")]) == 1
+    assert set(names(lab)) >= {f"initial-installed-{GOLDEN}", FIRST}, "others are not touched"
+
+
+def test_a_snapshot_that_somebody_holds_or_took_stays(lab: Lab) -> None:
+    root = f"rpool/zones/giz/{GOLDEN}/ROOT/zbe"
+    lab.run("zfs", "snapshot", f"{root}@upgraded-by-hand")
+    lab.world.put("pkg.updates", "1")
+    first = night(lab, keep=0).results[0].snapshot
+    lab.run("zfs", "hold", "backup", f"{root}@{first}")
+    lab.world.put("pkg.updates", "2")
+    (one,) = night(lab, keep=0).results
+    assert set(names(lab)) >= {"upgraded-by-hand", first, one.snapshot}
+
+
+# -- several -----------------------------------------------------------------------------------------------------
+
+
+class Steady(Lab):
+    """Signals come between its commands: a real door, too, ends a command before it lets an interrupt travel on."""
+
+    def _execute(self, *what: Any) -> tuple[int, str, str]:
+        with SignalsHeld():
+            return super()._execute(*what)
+
+
+@pytest.fixture
+def three(lab: Lab) -> Lab:
+    lab = Steady(lab.world)
+    for name in ("jdk", "perl"):
+        golden.create(lab.site(), golden.GoldenRequest(zone=name))
+    lab.world.put("pkg.updates", "1")
+    return lab
+
+
+def image(world: dict[str, Any], name: str) -> Any:
+    """All that a world says of one image."""
+    home = f"rpool/zones/giz/{name}"
+    return (
+        [row for row in world["zfs"] if f"{row['name']}/".startswith((f"{home}/", f"{home}@"))],
+        {path: what for path, what in world["files"].items() if path.startswith(f"/zones/giz/{name}/")},
+        world["kernel_zones"].get(name),
+    )
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_some_fail_and_the_others_are_served_anew(three: Lab, parallel: int) -> None:
+    before = host(three)
+    three.fails("zlogin -S diz-jdk-* *", stderr="no java\n", at=2, times=9)
+    done = night(three, parallel=parallel)
+    assert outcomes(done) == {"jdk": "failed", "perl": "upgraded", GOLDEN: "upgraded"}
+    assert done.exit_code == 1
+    assert image(host(three), "jdk") == image(before, "jdk")
+    for name in ("perl", GOLDEN):
+        assert current(three, name).startswith("upgraded-")
+    assert {row.name for row in survey.managed_zones(three.door())} == {"jdk", "perl", GOLDEN}
+    report = cli.text(done)
+    assert report.startswith("golden images: 1 failed, 2 upgraded; ")
+    assert "failed    jdk: nothing is known of the canary: zlogin ended with 1: no java" in report
+    json.dumps(done.as_dict())
+
+
+def test_what_several_say_at_once_has_their_names(three: Lab) -> None:
+    night(three, parallel=2)
+    notes = [note for note in three.report.notes if ": done: " in note]
+    assert {note.partition(":")[0] for note in notes} == {"jdk", "perl", GOLDEN}
+
+
+def test_a_worker_that_is_killed_is_cleared_up_after(three: Lab) -> None:
+    before = host(three)
+    three.inside.fault("kill-caller-after:zoneadm -z diz-perl-* clone *")
+    done = night(three, parallel=3)
+    assert outcomes(done) == {"jdk": "upgraded", "perl": "failed", GOLDEN: "upgraded"}
+    assert "killed by signal 9); what it had begun is undone" in done.of("failed")[0].message
+    assert image(host(three), "perl") == image(before, "perl")
+
+
+def test_ended_by_a_signal_all_workers_undo_what_they_began(three: Lab) -> None:
+    before = host(three)
+    parent = os.getpid()
+
+    def hear(text: str) -> None:
+        if ": boot " in text:
+            os.kill(parent, signal.SIGTERM)
+
+    three.report.note = hear  # type: ignore[method-assign]
+    with pytest.raises(Cancelled), signals_cancel():
+        night(three, parallel=3)
+    same(before, host(three))
+
+
+def test_without_its_parent_a_worker_undoes_and_ends(three: Lab, tmp_path: Path) -> None:
+    before = host(three)
+
+    def orphan() -> None:
+        def hear(text: str) -> None:
+            if ": boot " in text:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        three.report.note = hear  # type: ignore[method-assign]
+        night(three, parallel=2)
+
+    assert in_child(orphan, tmp_path / "output") == -signal.SIGKILL
+    job.recover_all(three.site())
+    _until_nobody_works(three)
+    job.recover_all(three.site())
+    same(before, host(three))
+
+
+def _until_nobody_works(lab: Lab) -> None:
+    """The locks of live runs are waited for, so no time is wasted."""
+    for name in (GOLDEN, "jdk", "perl"):
+        with locks.zone_lock(lab.config, name, RunId("20260101T000000Z-test01"), wait=60):
+            pass
+
+
+# -- what is said ------------------------------------------------------------------------------------------------
+
+
+def test_the_report_is_short() -> None:
+    changes = tuple(pkgplan.PackageChange(f"p{n}", "1", "2") for n in range(9))
+    entire = pkgplan.PackageChange("entire", "5.11-1", "5.11-2")
+    done = Round(
+        [
+            Result("tools", "upgraded", 62, snapshot="upgraded-X", changes=(*changes, entire), run="R1"),
+            Result(
+                "jdk",
+                "failed",
+                3,
+                parent="tools",
+                message="it broke",
+                hint="mend it",
+                notes=("left",),
+                run="R2",
+            ),
+            Result("half", "skipped", message="it is half-made"),
+            *(Result(f"other{n}", "unchanged") for n in range(40)),
+        ]
+    )
+    first, *rest = cli.text(done).splitlines()
+    assert first.startswith("golden images: 1 failed, 1 upgraded, 1 skipped, 40 without updates; ")
+    assert rest == [
+        "failed    jdk (derived from tools): it broke",
+        "            left",
+        "            hint: mend it",
+        "            log: zonemgr log R2",
+        "upgraded  tools: 10 packages, now serves upgraded-X, 1 min 2 s",
+        "            entire 5.11-1 -> 5.11-2",
+        "            p0 1 -> 2",
+        "            p1 1 -> 2",
+        "            and 7 more",
+        "skipped   half: it is half-made",
+    ]
+    assert Result.from_dict(json.loads(json.dumps(done.results[0].as_dict()))) == done.results[0]
+
+
+def test_plans_are_read_as_pkg_writes_them() -> None:
+    plan = """\
+            Packages to remove:         1
+            Packages to update:         2
+       Create boot environment:        No
+
+Changed packages:
+openindiana.org
+  entire
+    0.5.11-2024.0.0.0 -> 0.5.11-2024.0.0.1
+  runtime/python-39
+    3.9.20-2024.0.0.0 -> None
+hipster-encumbered
+  media/codec
+    None -> 1.0-2024.0.0.0
+
+Services:
+  restart_fmri:
+    svc:/system/manifest-import:default
+"""
+    assert [str(change) for change in pkgplan.parse(plan)] == [
+        "entire 0.5.11-2024.0.0.0 -> 0.5.11-2024.0.0.1",
+        "runtime/python-39 3.9.20-2024.0.0.0 (removed)",
+        "media/codec 1.0-2024.0.0.0 (new)",
+    ]
+    assert pkgplan.parse("No updates available for this image.\n") == []
