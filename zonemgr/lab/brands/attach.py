@@ -1,4 +1,4 @@
-"""The ipkg family's attach hook, for a zone whose datasets are there (media are not emulated)."""
+"""The ipkg family's attach hook: for a zone whose datasets are there, or from an archive or a directory."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ def attach(call: Call, argv: list[str]) -> int:
 def _attach(h: Hook) -> None:
     h.zone, h.zonepath = h.argv[1], h.argv[2]
     given = h.options("a:d:nr:u", h.argv[3:])
+    media = [letter for letter in "adr" if given.has(letter)]
+    if len(media) > 1 or (media and given.has("n")):
+        raise h.fatal(USAGE)
     if given.has("n"):
         return
-    if given.has("a") or given.has("d") or given.has("r"):
-        h.err("lab: attaching a zone from an archive, a directory or a stream is not emulated\n")
-        raise HookExit(NOT_COMPLETE)
     _log_file(h)
     parent = common.zonepath_dataset(h, h.zonepath.rpartition("/")[0] or "/")
     common.refuse_root_pool(h, parent)
+    if media and given.get(media[0]) != "-":
+        _from_media(h, common.words(parent)[0], media[0], given.get(media[0]), update=given.has("u"))
+        return
     root = f"{h.zonepath}/root"
     dataset = mounted_dataset(h.call, root)
     if not dataset:
@@ -47,6 +50,28 @@ def _attach(h: Hook) -> None:
     except HookExit:
         _give_back(h, dataset)
         raise
+
+
+HOW = {"a": "archive", "d": "directory", "r": "stdin"}
+
+
+def _from_media(h: Hook, parent: str, letter: str, source: str, *, update: bool) -> None:
+    """Make the datasets, lay the image down and take it in; what fails is uninstalled again."""
+    from zonemgr.lab.brands import image_install, ipkg_install
+
+    try:
+        zonepath = f"{parent}/{h.zonepath.rpartition('/')[2]}"
+        there = h.run("zfs", "list", "-H", "-t", "filesystem", "-o", "name", zonepath, quiet=True)
+        if there.exit_code and not h.ok("zfs", "create", zonepath):
+            raise h.fatal(common.NO_CREATE)
+        dataset = ipkg_install.create_active(h)
+        h.out(f"               Attach Path: {h.zonepath}/root\n        Attach ZFS Dataset: {dataset}\n\n")
+        image_install.lay_down(image_install.Image(h), HOW[letter], source)
+        _same_software(h, update=update)
+    except HookExit as end:
+        image_install.take_back(h)
+        h.out("                    Result: Attach Failed.\n")
+        raise HookExit(end.status or NOT_COMPLETE) from None
 
 
 def _log_file(h: Hook) -> None:
@@ -82,6 +107,7 @@ def _set(h: Hook, dataset: str, what: str, *command: str) -> None:
 def _same_software(h: Hook, *, update: bool) -> None:
     """The zone's `entire` must be the global zone's; `-u` makes it so."""
     root = f"{h.zonepath}/root"
+    _check_variant(h, root)
     here, there = _entire(h, "/"), _entire(h, root)
     h.out(f"       Global zone version: {here}\n   Non-Global zone version: {there}\n")
     h.out("  Updating non-global zone: Output follows\n")
@@ -94,11 +120,36 @@ def _same_software(h: Hook, *, update: bool) -> None:
             "To proceed, retry with the -u flag.\n"
         )
         raise HookExit(NOT_COMPLETE)
-    done = h.run("pkg", "-R", root, "update", "--accept")
-    h.out(done.stdout)
-    if done.exit_code not in (OK, 4):
-        raise h.fatal("Could not update attaching zone")
+    # The incorporation is what the script asks for. It brings along all it locks to the same build, which in the
+    # lab no package knows: so what is older is updated besides.
+    wanted = [("install", "--accept", "--no-refresh", here)]
+    for words in [*wanted, *([("update", "--accept", "--no-refresh")] if there < here else [])]:
+        done = h.run("pkg", "-R", root, *words)
+        h.out(done.stdout)
+        if done.exit_code not in (OK, 4):
+            raise h.fatal("Could not update attaching zone")
     h.out("\n  Updating non-global zone: Zone updated.\n                    Result: Attach Succeeded.\n")
+
+
+def _check_variant(h: Hook, root: str) -> None:
+    """An image of a global zone is none for a zone; and the zone gets to know the global zone's publishers."""
+    from zonemgr.lab import place
+    from zonemgr.lab.pkg import shelves
+    from zonemgr.lab.pkg.image import load
+
+    world = h.call.world
+    at = shelves.of(world)
+    image = load(place.at_root(world, None, world.path(root)), at)
+    if image is None:
+        raise h.fatal("  Sanity Check: FAILED, couldn't determine variant.opensolaris.zone from image.")
+    if not image.zone:
+        raise h.fatal(
+            "  Sanity Check: FAILED, appears to be a global zone (variant.opensolaris.zone=global)."
+        )
+    ours = load(place.global_zone(world), at)
+    image.copy_publishers(ours.publishers if ours else [])
+    image.refresh()
+    image.save()
 
 
 def _entire(h: Hook, image: str) -> str:

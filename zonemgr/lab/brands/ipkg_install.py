@@ -7,7 +7,7 @@ from pathlib import Path
 from zonemgr.lab import zoneroot
 from zonemgr.lab.brands import common, hook, sparse
 from zonemgr.lab.brands.common import ACTIVE, PARENT, words
-from zonemgr.lab.brands.hook import NOT_COMPLETE, USAGE, Hook, HookExit
+from zonemgr.lab.brands.hook import USAGE, Hook, HookExit
 from zonemgr.lab.brands.options import Parsed
 from zonemgr.lab.call import Call
 
@@ -46,6 +46,8 @@ def sparse_zone(call: Call, argv: list[str]) -> int:
 def _ipkg(h: Hook) -> None:
     given = h.options("a:c:d:e:hk:P:pR:suvz:", h.argv[1:])
     _take_zone(h, given)
+    if given.has("a") and "=" in given.get("a") and not h.call.path(given.get("a")).is_file():
+        raise h.misused("The -a publisher=uri option is obsolete.")
     _compatible(h, given)
     publisher, uri = _publisher(h, given.get("P"))
     entire = _entire(h)
@@ -54,8 +56,10 @@ def _ipkg(h: Hook) -> None:
         _check_entire(h, publisher or _first_publisher(h), entire, uri)
     create_active(h)
     if given.has("a") or given.has("d"):
-        h.err("lab: installing a zone from an archive or a directory is not emulated\n")
-        raise HookExit(NOT_COMPLETE)
+        from zonemgr.lab.brands import image_install
+
+        image_install.install(h, given)
+        return
     root = h.call.world.path(f"{h.zonepath}/root")
     h.out(f"       Image: Preparing at {h.zonepath}/root.\n")
     publishers = [(publisher, uri)] if uri else _publishers(h)
@@ -139,6 +143,7 @@ def _install(h: Hook, root: Path, packages: list[str], publishers: list[tuple[st
     from zonemgr.lab import pkg
 
     zoneroot.create(root, h.call.world)
+    deliver(root)
     for name, uri in publishers:
         h.out(f"   Publisher: Using {name} ({uri}).\n")
     h.out("       Cache: Using /var/pkg/publisher.\n")
@@ -150,6 +155,19 @@ def _install(h: Hook, root: Path, packages: list[str], publishers: list[tuple[st
         said = text.lstrip()
         h.err(f"{text[: len(text) - len(said)]}pkg install: {said}\n")
         raise h.fatal("failed to install package\n") from None  # 255: the zone stays incomplete
+
+
+def deliver(root: Path) -> None:
+    """What packages put into a root and nothing in a lab uses, but scripts look for in an archive of one."""
+    for name, mode, text in (
+        ("etc/dfs/dfstab", 0o644, ""),
+        ("usr/bin/pkg", 0o555, "# The lab's own is used.\n"),
+    ):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+    (root / "var/svc").mkdir(parents=True, exist_ok=True)
 
 
 # -- the file system ---------------------------------------------------------------------------------------

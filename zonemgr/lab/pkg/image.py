@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,18 @@ class Image:
 
     def publisher(self, name: str) -> Publisher | None:
         return next((each for each in self.publishers if each.name == name), None)
+
+    def copy_publishers(self, others: Iterable[Publisher]) -> None:
+        """Know these as well, in their order before all others (`pkg copy-publishers-from`)."""
+        mine = {each.name: each for each in self.publishers}
+        copied = [
+            replace(each, origins=list(each.origins), mirrors=list(each.mirrors), seen=mine[each.name].seen)
+            if each.name in mine
+            else replace(each, origins=list(each.origins), mirrors=list(each.mirrors), seen=(-1, 0))
+            for each in others
+        ]
+        names = {each.name for each in copied}
+        self.publishers = [*copied, *(each for each in self.publishers if each.name not in names)]
 
     @property
     def preferred(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zonemgr.lab import zonestore
@@ -131,6 +132,16 @@ def _move_link(daemon: Daemon, name: str, taken: set[str]) -> None:
 # -- init --------------------------------------------------------------------------------------------------
 
 
+def _write_index(daemon: Daemon, root: Path) -> None:
+    """The zone's own /etc/zones/index, of itself alone (zoneadmd, write_index_file); what fails is not minded."""
+    from zonemgr.lab import place
+
+    entry = zonestore.entry(daemon.world, daemon.zone)
+    if entry is not None:
+        with contextlib.suppress(OSError, LabError):
+            place.write(root, "etc/zones/index", f"{entry.name}:{entry.state}:/:{entry.uuid}\n")
+
+
 def run_init(daemon: Daemon, words: str) -> None:
     """Start the zone's cell. The zone is running as soon as that is there, long before its services."""
     from zonemgr.lab import cell
@@ -141,6 +152,7 @@ def run_init(daemon: Daemon, words: str) -> None:
         "update kernel_zones set booted = ?, boot_args = ? where name = ?", (world.now(), words, zone)
     )
     protection.configure_by_files(world, zone, world.path(root))
+    _write_index(daemon, world.path(root))
     pid, started = cell.start(world, zone, world.path(root), daemon.config())
     world.db.execute(
         "update kernel_zones set state = 'running', init_pid = ?, init_start = ? where name = ?",
