@@ -223,3 +223,18 @@ def test_a_zone_named_like_a_number_is_killed_by_its_own(illumos: Any) -> None:
 def test_the_process_numbers_of_a_zone(illumos: Any) -> None:
     illumos.answers("pgrep -z build-1", "101\n2002\n")
     assert processes.pids(illumos.host, Z) == [101, 2002]
+
+
+def test_why_an_installation_failed_may_stand_on_stdout(illumos: Any) -> None:
+    """OpenIndiana's brands print their errors there; recorded from its pkgcreatezone."""
+    said = (
+        "Sanity Check: Looking for 'entire' incorporation.\n"
+        "ERROR: Unable to locate the incorporation 'entire@0.5.11' in the preferred publisher 'ours'.\n"
+        "Use -P to supply a publisher which contains this package.\n\n"
+    )
+    illumos.answers(
+        "pfexec zoneadm -z gold install -P ours=http://x", said, "changing permissions\n", status=1
+    )
+    with pytest.raises(CommandError, match="'entire@0.5.11' in the preferred publisher 'ours'") as failed:
+        zoneadm.install(illumos.host, ZoneName("gold"), "-P", "ours=http://x")
+    assert "first publisher" in (failed.value.hint or "")

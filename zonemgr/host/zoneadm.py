@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from zonemgr.errors import CommandError, NotThere, ZonemgrError
 from zonemgr.host.contract import lines_of
@@ -82,8 +83,20 @@ def verify(host: Host, zone: ZoneName) -> None:
 
 
 def install(host: Host, zone: ZoneName, *options: str, limit: float | None = None) -> None:
-    """configured → installed; `options` are the brand's (3.2). A failure leaves the zone `incomplete`."""
-    _change(host, zone, "install", *options, limit=limit)
+    """configured → installed; `options` are the brand's (3.2). A failure leaves the zone `incomplete`.
+
+    Why it failed a brand may say on stdout (OpenIndiana's do), so that is in the error, too.
+    """
+
+    def run() -> Completed:
+        done = host.change("zoneadm", "-z", zone, "install", *options, ok=range(256), limit=limit)
+        if done.exit_code:
+            _, sign, reason = done.stdout.rpartition("ERROR:")
+            told = f"{done.stderr}{sign}{' '.join(reason.split())}" if sign else done.stderr
+            raise replace(done, stderr=told).error()
+        return done
+
+    _explained(run, zone)
 
 
 def clone(
@@ -194,6 +207,10 @@ HINTS: Sequence[tuple[str, str]] = (
     (r"unable to shutdown zone|shutdown already in progress", "zoneadm -z X halt"),
     (r"mounted on subdirectories of", "unmount these file systems, then try again"),
     (r"must be a ZFS dataset", "the zone's parent directory must be a mounted ZFS file system"),
+    (
+        r"Unable to locate the incorporation",
+        "the first publisher (-g) seeds the image and must have the system's packages; name the others after it",
+    ),
     (r"no active dataset", "the host's boot environment changed: make the golden image again"),
     (r"multiple active datasets", "see: zfs list -r -o name,mountpoint,org.opensolaris.libbe:active"),
     (r"[Dd]evice busy|unable to unmount", "something sits in the zone's root; see: fuser -c ZONEPATH/root"),
