@@ -235,6 +235,6 @@ def test_why_an_installation_failed_may_stand_on_stdout(illumos: Any) -> None:
     illumos.answers(
         "pfexec zoneadm -z gold install -P ours=http://x", said, "changing permissions\n", status=1
     )
-    with pytest.raises(CommandError, match="'entire@0.5.11' in the preferred publisher 'ours'") as failed:
+    with pytest.raises(CommandError, match=r"'entire@0\.5\.11' in the preferred publisher 'ours'") as failed:
         zoneadm.install(illumos.host, ZoneName("gold"), "-P", "ours=http://x")
     assert "first publisher" in (failed.value.hint or "")
