@@ -96,3 +96,8 @@ def ask(call: Call) -> int:
     from zonemgr.lab import kernel
 
     return kernel.ask(call)
+
+
+def refused(call: Call) -> int:
+    """The machine's own of that name is another command."""
+    raise LabError("this is not emulated in a zone")

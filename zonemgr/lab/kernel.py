@@ -38,6 +38,7 @@ ANSWERED = {
     "df": "df:df",
     "pkg": "pkg:answer",
     "beadm": "beadm:beadm",
+    **dict.fromkeys(("useradd", "usermod", "userdel", "groupadd", "groupdel"), "users:command"),
     "lab-power": "zonepower:answer",
     "lab-autofs": "autofs:answer",
 }

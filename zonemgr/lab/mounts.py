@@ -217,10 +217,8 @@ def umount(call: Call) -> int:
 
 def _manual_unmount(job: Job, what: str, *, force: bool) -> int:
     """By mount point, or by the dataset mounted there."""
-    mounted = None
     path = os.path.join(job.call.cwd, what)
-    if mounting.place(job, path).is_dir():
-        mounted = job.cat.mount_at(mounting.real_path(job, path))
+    mounted = job.cat.mount_at(mounting.real_path(job, path))
     if mounted is None:
         ds = job.cat.seen(what)
         mounted = None if ds is None else job.cat.mount(ds)

@@ -22,9 +22,13 @@ def reboot(world: World) -> None:
 def _file_systems(world: World) -> None:
     """What is mounted by hand (zone roots are) is not there after a boot; what mounts itself is."""
     root = Call(world, ["zfs"])
-    listed = root.run("zfs", "list", "-H", "-t", "filesystem", "-o", "name,mountpoint,canmount,mounted")
+    listed = root.run("zfs", "list", "-H", "-t", "filesystem", "-o", "name,mountpoint,canmount,zoned,mounted")
     rows = [line.split("\t") for line in listed.stdout.splitlines()]
-    by_hand = {name for name, point, can, yes in rows if yes == "yes" and (point == "legacy" or can != "on")}
+    by_hand = {
+        name
+        for name, point, can, zoned, yes in rows
+        if yes == "yes" and (point == "legacy" or can != "on" or zoned == "on")
+    }
     from zonemgr.lab import zfs
 
     for name, path in reversed(zfs.mounts(world)):

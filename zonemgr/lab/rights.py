@@ -16,10 +16,9 @@ PATHS = {
     ),
     **dict.fromkeys(("zfs", "zpool", "dladm", "ipadm", "beadm", "mount", "umount"), "/sbin"),
     **dict.fromkeys(("pkg", "svcs"), "/usr/bin"),
-    **dict.fromkeys(
-        ("halt", "init", "poweroff", "reboot", "shutdown", "groupadd", "automount", "df"), "/usr/sbin"
-    ),
+    **dict.fromkeys(("halt", "init", "poweroff", "reboot", "shutdown", "automount", "df"), "/usr/sbin"),
     "uadmin": "/sbin",
+    **dict.fromkeys(("groupadd", "groupdel"), "/usr/sbin"),
 }
 
 

@@ -27,6 +27,9 @@ TOOLS: dict[str, str] = {
     "svcs": "smf:svcs",
     "svcadm": "smf:svcadm",
     "svccfg": "smf:svccfg",
+    "pgrep": "pgrep:command",
+    "pkill": "pgrep:command",
+    "fuser": "pgrep:fuser",
 }
 
 # Commands every Unix has: emulated for the in-process way in only; elsewhere the machine's own are used.
@@ -62,6 +65,11 @@ IN_ZONE: dict[str, str] = {
     ),
     **dict.fromkeys(("zfs", "zpool", "mount", "umount", "df", "beadm"), "inzone:ask"),
     "automount": "autofs:command",
+    "ifconfig": "ifconfig:ifconfig",
+    "pgrep": "pgrep:command",
+    "pkill": "pgrep:command",
+    **dict.fromkeys(("useradd", "usermod", "userdel", "groupadd", "groupdel"), "inzone:ask"),
+    **dict.fromkeys(("groupmod", "roleadd", "rolemod", "roledel", "passmgmt", "fuser"), "inzone:refused"),
 }
 
 

@@ -131,7 +131,8 @@ def entries(world: World, zone: str) -> list[Entry]:
     found = [Entry(special, "/", DATASET_FS, options, at)]
     found += [Entry(what, point, kind, how, at) for what, point, kind, how in VIRTUAL]
     for fs in zonestore.load(world, zone).fs:
-        found.append(Entry(fs.special, fs.dir, fs.type, ",".join(fs.options) or "rw", at))
+        if fs.type != DATASET_FS:  # those come with the other file systems of ZFS
+            found.append(Entry(fs.special, fs.dir, fs.type, ",".join(fs.options) or "rw", at))
     for mounted in cat.mounts():
         if mounted.path.startswith(root + "/"):
             how = ",".join(mnttab_options(cat, mounted))

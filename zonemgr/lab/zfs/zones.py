@@ -21,6 +21,7 @@ class View:
     zone: str
     root: str  # the zone's root as the global zone names it
     given: tuple[str, ...]
+    mounted: tuple[str, ...] = ()  # file systems the global zone mounted in it: seen, but not its own
 
     def writable(self, name: str) -> bool:
         """Is it delegated, or below something that is? (A bookmark is as its file system.)"""
@@ -29,7 +30,8 @@ class View:
 
     def visible(self, name: str) -> bool:
         """Also what is above, by name: never its snapshots."""
-        return self.writable(name) or any(each.startswith(name + "/") for each in self.given)
+        known = (*self.given, *self.mounted)
+        return self.writable(name) or name in known or any(each.startswith(name + "/") for each in known)
 
     def outside(self, path: str) -> str:
         """The global zone's name for a path in the zone."""
@@ -73,4 +75,7 @@ def view(call: Call) -> View | None:
     """The view of the zone a command was started in; None: the global zone's, which is everything."""
     if call.zone is None or call.root is None:
         return None
-    return View(call.zone, "/" + call.root.relative_to(call.world.host).as_posix(), call.given)
+    from zonemgr.lab import zonestore
+
+    mounted = tuple(fs.special for fs in zonestore.load(call.world, call.zone).fs if fs.type == "zfs")
+    return View(call.zone, "/" + call.root.relative_to(call.world.host).as_posix(), call.given, mounted)
