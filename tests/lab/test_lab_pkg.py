@@ -106,7 +106,7 @@ def image(hand: Hand, *packages: str, name: str = "z") -> Path:
             "\npkg unset-publisher: Removal failed for 'nosuch'",
         ),
         ("pkg refresh nosuch", 1, "pkg refresh: Unknown publisher 'nosuch'.\n"),
-        ("pkg set-publisher nosuch", 1, "pkg set-publisher: Unknown publisher 'nosuch'.\n"),
+        ("pkg set-publisher -M http://x/ nosuch", 1, "\npkg set-publisher: Unknown publisher 'nosuch'.\n"),
         (
             "pkg set-publisher -g http://nosuch.org/ foo",
             1,
@@ -115,12 +115,12 @@ def image(hand: Hand, *packages: str, name: str = "z") -> Path:
         (
             "pkg set-publisher -g gopher://x/ foo",
             1,
-            "pkg set-publisher: The URI 'gopher://x/' contains an unsupported scheme",
+            "\npkg set-publisher: The URI 'gopher://x/' contains an unsupported scheme",
         ),
         (
             f"pkg set-publisher -g {HIPSTER} foo",
             1,
-            f"pkg set-publisher: The repository at {HIPSTER} does not contain package data for foo;",
+            f"\npkg set-publisher: The repository at {HIPSTER} does not contain package data for foo;",
         ),
         (
             "pkg set-publisher -G '*' -g http://nosuch.org/ openindiana.org",

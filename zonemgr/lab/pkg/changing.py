@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zonemgr.lab.pkg import environments
+from zonemgr.lab.pkg import environments, linked
 from zonemgr.lab.pkg import plan as planning
 from zonemgr.lab.pkg.command import NOTHING, OK, OOPS, PARTIAL, Run, usage
 from zonemgr.lab.pkg.environments import Choice
@@ -43,6 +43,7 @@ def install(run: Run, words: Sequence[str]) -> int:
     given, patterns = _read(run, words)
     _needs_operand(run, patterns)
     with run.changing(given) as image:
+        linked.check_publishers(run, image)
         _fetch(image, given)
         origins = _origins(image, given)
         plan, asked = planning.install(image, patterns, origins=origins, accept="accept" in given)
@@ -53,6 +54,7 @@ def uninstall(run: Run, words: Sequence[str]) -> int:
     given, patterns = _read(run, words)
     _needs_operand(run, patterns)
     with run.changing() as image:
+        linked.check_publishers(run, image)
         plan = planning.uninstall(image, patterns, ignore_missing="ignore-missing" in given)
         return _finish(run, image, plan, given, [])
 
@@ -60,6 +62,7 @@ def uninstall(run: Run, words: Sequence[str]) -> int:
 def update(run: Run, words: Sequence[str]) -> int:
     given, patterns = _read(run, words)
     with run.changing(given) as image:
+        linked.check_publishers(run, image)
         _fetch(image, given)
         plan = planning.update(image, patterns, origins=_origins(image, given), accept="accept" in given)
         return _finish(run, image, plan, given, [])

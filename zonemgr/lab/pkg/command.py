@@ -85,8 +85,10 @@ class Run:
                 "Please try the command again as a privileged user."
             )
         self._check_fault()
+        from zonemgr.lab.pkg import linked
+
         with exclusive(self.where.root):
-            self._check_children()
+            linked.check_children(self)
             if given:
                 from zonemgr.lab.pkg import environments
 
@@ -105,29 +107,6 @@ class Run:
                 "The image cannot be modified as it is currently in use by another package client: "
                 "pkg on openindiana, pid 4711."
             )
-
-    def _check_children(self) -> None:
-        """Zones of linked brands are children of the global zone's image, and must be images themselves."""
-        if self.call.zone is not None or not self.live:
-            return
-        from zonemgr.lab import zonestore
-
-        linked = ("lipkg", "sparse", "pkgsrc") if self.where.omnios else ("ipkg",)
-        for entry in zonestore.index(self.call.world):
-            if entry.state != "installed" or _brand(self.call, entry.name) not in linked:
-                continue
-            root = f"{entry.zonepath}/root"
-            if load(place.at_root(self.call.world, None, self.call.world.path(root)), self.shelves) is None:
-                raise PkgError(f"No image rooted at '{root}'")
-
-
-def _brand(call: Call, zone: str) -> str:
-    from zonemgr.lab import zonestore
-
-    try:
-        return zonestore.load(call.world, zone).brand
-    except zonestore.StoreError:
-        return ""
 
 
 class Misused(Exception):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from zonemgr.lab.pkg.catalogue import Repository
 from zonemgr.lab.pkg.command import OK, OOPS, PARTIAL, Run, usage
 from zonemgr.lab.pkg.image import Image, Publisher
 from zonemgr.lab.pkg.plan import PkgError
@@ -156,41 +157,83 @@ def set_(run: Run, words: Sequence[str]) -> int:
         raise PkgError(
             "lab: pkg set-publisher with keys, certificates, proxies or properties is not emulated"
         )
+    if given.keys() & {"e", "d"} and given.keys() & {"g", "G"}:
+        raise PkgError("lab: enabling or disabling single origins is not emulated")
+    _check_usage(run, given, names)
     if "p" in given:
         return _from_repository(run, given, names)
-    if len(names) != 1:
+    try:
+        _set(run, names[0], given)
+    except PkgError as refused:
+        # pkg shows what its own code refuses on a line of its own, what the network says not.
+        own = not str(refused).startswith(("The origin URIs", "lab: ", "\n"))
+        raise PkgError(f"\n{refused}" if own else str(refused), refused.status) from None
+    return OK
+
+
+APART = (
+    *(("before", "after"), ("before", "P"), ("after", "P"), ("d", "e"), ("sticky", "non-sticky")),
+    *(("O", letter) for letter in "gG"),
+    *(("p", letter) for letter in "gmGMde"),
+)
+LONG_NAMES = {
+    **{name: name for name in ("sticky", "non-sticky")},
+    **{
+        "before": "search-before",
+        "after": "search-after",
+        "P": "search-first",
+        "d": "disable",
+        "e": "enable",
+    },
+    **{"O": "origin-uri", "g": "add-origin", "G": "remove-origin", "m": "add-mirror", "M": "remove-mirror"},
+    "p": "repo-uri",
+}
+
+
+def _check_usage(run: Run, given: dict[str, list[str]], names: Sequence[str]) -> None:
+    for one, other in APART:
+        if one in given and other in given:
+            raise usage(
+                run, f"The '--{LONG_NAMES[one]}' and '--{LONG_NAMES[other]}' options may not be combined."
+            )
+    if len(names) > 1 or (not names and "p" not in given):
         raise usage(
             run, "requires a publisher name" if not names else "only one publisher name may be specified"
         )
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", names[0]):
-        raise PkgError(f"'{names[0]}' is not a valid publisher name.")
+
+
+def _set(run: Run, name: str, given: dict[str, list[str]]) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise PkgError(f"'{name}' is not a valid publisher name.")
     with run.changing() as image:
-        _apply(image, names[0], given)
+        _apply(image, name, given)
         if "no-refresh" not in given:
-            _check_origins(image, names[0])
-            image.refresh()
+            _check_origins(image, name)
+            image.refresh([name])
         image.save()
-    return OK
 
 
 def _from_repository(run: Run, given: dict[str, list[str]], names: Sequence[str]) -> int:
     """`-p URI`: take name and origin from the repository."""
     uri = given["p"][-1]
     with run.changing() as image:
-        check_origin(image, names[0] if names else "", uri)
-        repository = image.shelves.served(uri)
-        assert repository is not None
+        repository = _asked(image, uri, names)
         known = image.publisher(repository.publisher)
-        _apply(
-            image,
-            repository.publisher,
-            {**given, "g": [uri]} if known is None or uri not in known.origins else given,
-        )
-        image.refresh()
+        new = known is None or not any(_slashed(each) == _slashed(uri) for each in known.origins)
+        _apply(image, repository.publisher, {**given, "g": [uri]} if new else given)
+        image.refresh([repository.publisher])
         image.save()
     verb = "Added" if known is None else "Updated"
     run.call.out(f"pkg set-publisher:\n  {verb} publisher(s): {repository.publisher}\n")
     return OK
+
+
+def _asked(image: Image, uri: str, names: Sequence[str]) -> Repository:
+    """The repository at an origin, which must have packages of the publisher named."""
+    check_origin(image, names[0] if names else "", uri)
+    repository = image.shelves.served(uri)
+    assert repository is not None
+    return repository
 
 
 def _check_origins(image: Image, name: str) -> None:
@@ -199,17 +242,22 @@ def _check_origins(image: Image, name: str) -> None:
         check_origin(image, name, uri)
 
 
+CHANGES_ONLY = {"G", "M", "m"}  # of a publisher that is there
+
+
 def _apply(image: Image, name: str, given: dict[str, list[str]]) -> None:
     publisher = image.publisher(name)
     if publisher is None:
-        if not given.keys() & {"g", "O"}:
+        if not given.keys() & {"g", "O"} and given.keys() & CHANGES_ONLY:
             raise PkgError(f"Unknown publisher '{name}'.")
-        publisher = Publisher(name)
+        publisher = Publisher(name)  # one without origins is allowed: what is installed may be of it
         image.publishers.append(publisher)
     if "O" in given:
-        publisher.origins = list(given["O"])
-    _uris(publisher.origins, given.get("g", []), given.get("G", []), "origin")
+        publisher.origins = [_slashed(given["O"][-1])]
     _uris(publisher.mirrors, given.get("m", []), given.get("M", []), "mirror")
+    _uris(publisher.origins, given.get("g", []), given.get("G", []), "origin")
+    if not publisher.origins:
+        publisher.seen = (-1, 0)
     publisher.enabled = "e" in given or (publisher.enabled and "d" not in given)
     publisher.sticky = "sticky" in given or (publisher.sticky and "non-sticky" not in given)
     _rank(image, publisher, given)
@@ -223,7 +271,7 @@ def _uris(have: list[str], add: Sequence[str], remove: Sequence[str], what: str)
         elif _slashed(uri) in have:
             have.remove(_slashed(uri))
         else:
-            raise PkgError(f"Unknown repository {what} '{uri}'.")
+            raise PkgError(f"Unknown repository {what} '{uri}'" + ("." if what == "mirror" else ""))
     for uri in add:
         if _slashed(uri) in have:
             raise PkgError(f"{what.capitalize()} '{uri}' already exists for the specified publisher.")
