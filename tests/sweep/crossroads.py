@@ -131,7 +131,8 @@ def _let_go(below: Path) -> list[OpenFile]:
 
 def _take_again(files: list[OpenFile]) -> None:
     for number, path, flags, locked in files:
-        if path.endswith(" (deleted)"):
+        path = path.removesuffix(" (deleted)")  # by a fork that was done before we let go
+        if not Path(path).exists():
             continue
         fresh = os.open(path, flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC))
         os.dup2(fresh, number, inheritable=False)

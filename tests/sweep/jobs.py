@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.conftest import GOLDEN
 from tests.support import Lab
-from zonemgr.workflows import disposable, execute, golden, life, snaps, teardown
+from zonemgr.workflows import disposable, execute, golden, life, packages, pkgjobs, snaps, teardown, upgrade
 from zonemgr.workflows.disposable import DisposableRequest
 
 FURNISHED = DisposableRequest(
@@ -37,9 +37,35 @@ def _halted(lab: Lab) -> None:
     life.halt(lab.site(), "build-1")
 
 
+def _with_dataset(lab: Lab) -> None:
+    disposable.create(
+        lab.site(), DisposableRequest(GOLDEN, zone="build-1", over="net0", datasets="rpool/export/scratch")
+    )
+    life.halt(lab.site(), "build-1")
+
+
 def _snapshot(lab: Lab) -> None:
-    _halted(lab)
+    _with_dataset(lab)
     snaps.snapshot(lab.site(), "build-1", "clean")
+
+
+def _changed(lab: Lab) -> None:
+    """The way back leads over the configuration, two datasets, a newer snapshot and a dataset made since."""
+    _snapshot(lab)
+    lab.run("zonecfg", "-z", "build-1", "set autoboot=true")
+    lab.run("zfs", "create", "rpool/export/scratch/since")
+    lab.run("zfs", "snapshot", "rpool/export/scratch@newer")
+
+
+def _updates(lab: Lab) -> None:
+    """One package is newer; with nothing to keep the job also drops what it took itself."""
+    lab.publish("shell/bash")
+
+
+def _outdated(lab: Lab) -> None:
+    """What needs a new boot environment, in a running zone: it is stopped for it and started again."""
+    _zone(lab)
+    lab.publish("service/network/ssh", reboot=True)
 
 
 JOBS: dict[str, Job] = {
@@ -53,8 +79,17 @@ JOBS: dict[str, Job] = {
     ),
     "exec": Job(lambda lab: execute.in_zone(lab.site(), "build-1", _command("off")), _halted),
     "exec-always": Job(lambda lab: execute.in_zone(lab.site(), "build-1", _command("always")), _zone),
-    "snapshot": Job(lambda lab: snaps.snapshot(lab.site(), "build-1", "clean"), _halted),
-    "rollback": Job(lambda lab: snaps.rollback(lab.site(), "build-1", "clean"), _snapshot),
+    "snapshot": Job(lambda lab: snaps.snapshot(lab.site(), "build-1", "clean"), _with_dataset),
+    "rollback": Job(lambda lab: snaps.rollback(lab.site(), "build-1", "clean"), _changed),
     "destroy-snapshot": Job(lambda lab: snaps.destroy_snapshot(lab.site(), "build-1", "clean"), _snapshot),
     "destroy": Job(lambda lab: teardown.destroy(lab.site(), "build-1"), _zone),
+    "upgrade-giz": Job(lambda lab: upgrade.upgrade(lab.site(), GOLDEN, upgrade.Terms(keep=0)), _updates),
+    "pkg-install": Job(
+        lambda lab: pkgjobs.install(lab.site(), GOLDEN, packages.parse("text/gawk", "web/wget")),
+        lambda lab: lab.run("pkg", "-R", f"/zones/giz/{GOLDEN}/root", "install", "web/wget"),
+    ),
+    "pkg-install-inside": Job(
+        lambda lab: pkgjobs.install(lab.site(), "build-1", packages.parse("text/gawk")), _zone
+    ),
+    "pkg-upgrade": Job(lambda lab: pkgjobs.upgrade(lab.site(), "build-1"), _outdated),
 }

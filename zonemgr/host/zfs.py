@@ -128,6 +128,23 @@ def local_values(host: Host, *names: str) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in rows if len(row) == 3]
 
 
+def local_below(host: Host, top: Dataset, *names: str) -> dict[str, dict[str, str]]:
+    """These properties of all file systems and snapshots at and below `top`, where they are set on these themselves."""
+    words = ("zfs", "get", "-H", "-r", "-s", "local", "-t", "filesystem,snapshot", "-o", "name,property,value")
+    found: dict[str, dict[str, str]] = {}
+    for line in lines_of(_told(lambda: host.ask(*words, ",".join(names), str(top))).stdout):
+        name, label, value = line.split("\t", 2)
+        found.setdefault(name, {})[label] = value
+    return found
+
+
+def marked_snapshots(host: Host) -> list[tuple[str, str]]:
+    """Name and run of every snapshot of the host that bears a mark of its own; one command."""
+    words = ("zfs", "get", "-H", "-s", "local", "-t", "snapshot", "-o", "name,value", MADE_BY)
+    rows = [line.partition("\t") for line in lines_of(_told(lambda: host.ask(*words)).stdout)]
+    return [(name, run) for name, _, run in rows]
+
+
 def holds(host: Host, *snapshots: Snapshot) -> dict[str, set[str]]:
     """The hold tags of these snapshots by their full name; one without holds is absent."""
     if not snapshots:

@@ -71,14 +71,14 @@ def script_for(settings: ZoneSettings, *, create: str = "create -b") -> list[str
     lines = [create, _set("zonepath", settings.zonepath), _set("brand", settings.brand)]
     lines += [f"set autoboot={str(settings.autoboot).lower()}", _set("ip-type", settings.ip_type)]
     lines += [_set(name, value) for name, value in settings.more]
-    for kind, pairs in _resources_of(settings):
+    for kind, pairs in resources_of(settings):
         lines.append(f"add {kind}")
-        lines += [_property(name, value) for name, value in pairs]
+        lines += [property_line(name, value) for name, value in pairs]
         lines.append("end")
     return lines
 
 
-def _resources_of(settings: ZoneSettings) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def resources_of(settings: ZoneSettings) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     for fs in settings.fs:
         pairs = [("dir", fs.dir), ("special", fs.special), ("raw", fs.raw), ("type", fs.type)]
         yield "fs", [pair for pair in pairs if pair[1]] + [("+options", option) for option in fs.options]
@@ -101,7 +101,7 @@ def _set(name: str, value: str) -> str:
     return f"set {name}={quote(value, what=name)}"
 
 
-def _property(name: str, value: str) -> str:
+def property_line(name: str, value: str) -> str:
     if not name.startswith("+"):
         return _set(name, value)
     written = value if value.startswith("(") else quote(value, what=name[1:])
@@ -356,7 +356,7 @@ class Script:
 
     def missing_from(self, found: ZoneSettings) -> list[str]:
         """What the zone does not have although the script wanted it, or still has; a line for each."""
-        blocks = [_Block(kind, pairs) for kind, pairs in _resources_of(found)]
+        blocks = [_Block(kind, pairs) for kind, pairs in resources_of(found)]
         faults = [
             fault for name, value in self._globals.items() if (fault := _global_fault(found, name, value))
         ]

@@ -9,7 +9,7 @@ from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
 from zonemgr.host import dladm, pkg, smf, system, zfs, zlogin, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, ZoneName, ZoneState
-from zonemgr.workflows import extent, keepsake, parts, steps, survey
+from zonemgr.workflows import extent, keepsake, parts, rollback, steps, survey
 from zonemgr.workflows.steps import Remembering, Step
 
 
@@ -236,7 +236,13 @@ class BootZone(Step):
         )
 
     def do(self, host: Host) -> None:
-        zoneadm.boot(host, ZoneName(self.zone), *(("-s",) if self.single_user else ()))
+        options = ("-s",) if self.single_user else ()
+        try:
+            zoneadm.boot(host, ZoneName(self.zone), *options)
+        except CommandError:  # the host may have been rebooted since the zone's VNICs were made
+            if not parts.remake_vnics(host, self.zone):
+                raise
+            zoneadm.boot(host, ZoneName(self.zone), *options)
 
     def prove(self, host: Host) -> None:
         smf.wait_for(host, ZoneName(self.zone), self.milestone, limit=self.limit)
@@ -383,6 +389,7 @@ class TakeSnapshot(Step):
             extent.drop(host, list(named.values()))
 
     def undo(self, host: Host) -> None:
+        rollback.forget(host, self.home, self.name)
         extent.drop(host, extent.named(host, self.zone, Dataset(self.home), self.name), run=self.run)
 
 

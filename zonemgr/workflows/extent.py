@@ -39,13 +39,19 @@ def of(host: Host, zone: str, home: Dataset) -> Extent:
 
 
 def made_for(host: Host, settings: ZoneSettings) -> list[str]:
-    """The zone's delegated datasets that bear the mark of the run which made the zone.
+    """The zone's delegated datasets and clones that bear the mark of the run which made the zone.
 
     Its configuration says which it has: the mark alone is no proof, as root in a zone may set marks on its datasets.
     """
     run = settings.attribute(RUN_ATTR) or ""
-    there = {row.name for row in survey.filesystems(host)} if settings.dataset else set()
-    return [name for name in settings.dataset if name in there and survey.marked(host, Dataset(name), run)]
+    names = named_in(settings)
+    there = {row.name for row in survey.filesystems(host)} if names else set()
+    return [name for name in names if name in there and survey.marked(host, Dataset(name), run)]
+
+
+def named_in(settings: ZoneSettings) -> list[str]:
+    """The datasets that a zone's configuration names: delegated ones, and those that zoneadmd mounts (its clones)."""
+    return [*settings.dataset, *(mount.special for mount in settings.fs if mount.type == "zfs")]
 
 
 def below(host: Host, tops: Sequence[str]) -> list[str]:

@@ -1,19 +1,44 @@
-"""Snapshots of a zone's root: take, roll back, list, destroy. A root with children is treated as one."""
+"""Snapshots of a zone: take, roll back, list, destroy; all its datasets as one, and its configuration with them."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zonemgr import records
 from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
-from zonemgr.host import zfs, zoneadm
+from zonemgr.host import zfs, zoneadm, zonecfg, zonechange
 from zonemgr.host.door import Host
-from zonemgr.model import Dataset, RunId, SnapshotName, ZoneName, ZoneState
-from zonemgr.workflows import building, life, naming, parts, privilege, survey
+from zonemgr.host.zonescript import parse_export
+from zonemgr.model import Dataset, SnapshotName, ZoneName, ZoneState
+from zonemgr.workflows import (
+    building,
+    extent,
+    keepsake,
+    life,
+    naming,
+    parts,
+    pending,
+    privilege,
+    restoring,
+    survey,
+)
 from zonemgr.workflows.job import Job, Site, glimpse, job
-from zonemgr.workflows.steps import Step
+from zonemgr.workflows.rollback import RollBack, forget
+from zonemgr.workflows.steps import Remembering, Step
 from zonemgr.workflows.survey import SnapshotRow
+
+__all__ = [
+    "DropSnapshot",
+    "RollBack",
+    "StopForNow",
+    "destroy_snapshot",
+    "details",
+    "listing",
+    "rollback",
+    "snapshot",
+]
 
 
 @dataclass(frozen=True)
@@ -38,59 +63,8 @@ class StopForNow(Step):
 
 
 @dataclass(frozen=True)
-class RollBack(Step):
-    """Roll a halted zone's root, and its children, back; what is newer goes.
-
-    One dataset is rolled back at once or not at all, so there is nothing to undo; with several, undoing a half-done
-    rollback is finishing it, as long as nobody has used the zone since.
-    """
-
-    zone: str
-    home: str
-    name: str
-    made_by: str
-
-    def __str__(self) -> str:
-        return f"roll {self.zone} back to {self.name}"
-
-    def check(self, host: Host) -> None:
-        root = survey.root_of(host, Dataset(self.home), self.zone).name
-        for dataset in _with_snapshot(host, root, self.name):
-            newer = _newer(host, dataset, self.name)
-            cloned = [row for row in newer if row.clones]
-            if cloned:
-                raise ZonemgrError(
-                    f"{cloned[0].snapshot} is newer and has clones: {', '.join(cloned[0].clones)}",
-                    hint="destroy those zones first; zonemgr never destroys clones to roll back",
-                )
-
-    def do(self, host: Host) -> None:
-        root = survey.root_of(host, Dataset(self.home), self.zone).name
-        for dataset in _with_snapshot(host, root, self.name):
-            for row in _newer(host, dataset, self.name):
-                if row.userrefs:
-                    zfs.release(host, row.snapshot)
-            zfs.rollback(host, Dataset(dataset).at(self.name), discard_newer=True)
-
-    def undo(self, host: Host) -> None:
-        row = survey.find(host, self.zone)
-        if (
-            row is None
-            or row.state is not ZoneState.INSTALLED
-            or not parts.bears_mark(host, self.zone, self.made_by)
-        ):
-            return
-        root = survey.root_of(host, Dataset(self.home), self.zone).name
-        datasets = _with_snapshot(host, root, self.name)
-        done = [dataset for dataset in datasets if not _newer(host, dataset, self.name)]
-        if 0 < len(done) < len(datasets):
-            self.check(host)
-            self.do(host)
-
-
-@dataclass(frozen=True)
 class DropSnapshot(Step):
-    """Destroy one of our snapshots of a root and its children. Undoing it is finishing it."""
+    """Destroy one of our snapshots of a zone, on all its datasets. Undoing it is finishing it."""
 
     zone: str
     home: str
@@ -100,32 +74,21 @@ class DropSnapshot(Step):
         return f"destroy snapshot {self.zone}@{self.name}"
 
     def do(self, host: Host) -> None:
-        for row in survey.filesystems(host):
-            if not row.name.startswith(f"{self.home}/ROOT/"):
-                continue
-            for snapshot in survey.snapshots_of(host, row.name):
-                if snapshot.snapshot.name == self.name:
-                    self._drop(host, snapshot)
-
-    def _drop(self, host: Host, row: SnapshotRow) -> None:
-        run = survey.mark(host, row.snapshot)
-        if not run:
-            return
-        if row.userrefs:
-            zfs.release(host, row.snapshot)
-        zfs.destroy(host, row.snapshot, made_by=RunId(run))
+        forget(host, self.home, self.name)
+        extent.drop(host, extent.named(Remembering(host), self.zone, Dataset(self.home), self.name))
 
     def undo(self, host: Host) -> None:
         self.do(host)
 
 
 def snapshot(site: Site, name: str, snap: str = "") -> str:
-    """Snapshot a zone's root (held on golden images, so that no clone takes it along); returns the snapshot's name.
+    """Snapshot a zone and its configuration (held on golden images, so that no clone takes it along); returns its name.
 
-    A running zone is stopped before and started after: a build's half-written files are no good to return to.
+    Covers the root and what was made for the zone elsewhere. A running zone is stopped before and started after: a
+    build's half-written files are no good to return to.
     """
     wanted = str(SnapshotName(snap or naming.stamp()))
-    with _open(site, name) as (work, zone):
+    with opened(site, name) as (work, zone):
         running = zone.row.state is ZoneState.RUNNING
         if zone.row.state not in (ZoneState.RUNNING, ZoneState.INSTALLED):
             raise ZonemgrError(
@@ -136,7 +99,7 @@ def snapshot(site: Site, name: str, snap: str = "") -> str:
         if running:
             work.do(StopForNow(zone.name, site.config.host.shutdown_limit, zone.run))
         taking = building.TakeSnapshot(
-            zone.name, zone.dataset, wanted, work.run, hold=zone.kind == survey.GIZ
+            zone.name, zone.dataset, wanted, work.run, hold=zone.kind == survey.GIZ, job="snapshot"
         )
         work.do(taking)
         work.keep(taking)
@@ -146,22 +109,62 @@ def snapshot(site: Site, name: str, snap: str = "") -> str:
 
 
 def rollback(site: Site, name: str, snap: str = "") -> str:
-    """Halt, roll back to a snapshot (the newest if none is named), start again if it was running."""
-    with _open(site, name) as (work, zone):
+    """Halt, roll back to a snapshot (the newest if none is named), start again if it was running.
+
+    All datasets of the zone are rolled back, or none; and its configuration becomes what it was, as far as the host
+    still has what that names. Quotas and other properties of datasets stay: zfs does not roll those back.
+    """
+    with opened(site, name) as (work, zone):
         look = glimpse(site)
-        root = survey.root_of(look, zone.dataset, zone.name).name
-        wanted = _existing(look, zone, root, snap)
+        wanted = _existing(look, zone, snap)
         running = zone.row.state is ZoneState.RUNNING
-        back = RollBack(zone.name, zone.dataset, wanted, zone.run)
-        back.check(look)
+        steps = _way_back(site, look, zone, wanted, work.run)
+        for step in steps:
+            step.check(look)
         if zone.row.state.active:
             work.do(StopForNow(zone.name, site.config.host.shutdown_limit, zone.run))
-        serve = _serve_instead(look, zone, root, wanted)
-        work.do(*serve, back)
-        work.keep(*serve, back)
+        work.do(*steps)
+        work.keep(*steps)
+        work.do(*_settling(look, zone))
         if running:
             life.bring_up(site, ZoneName(zone.name))
     return wanted
+
+
+def _way_back(site: Site, look: Host, zone: survey.Managed, wanted: str, run: str) -> list[Step]:
+    """What a golden image serves, the configuration, and then the datasets: what cannot be undone comes last."""
+    text = zonecfg.export_text(look, ZoneName(zone.name))
+    now = parse_export(text)
+    kept = keepsake.read(look, zone.dataset, wanted)
+    if kept is None:
+        site.report.warn(
+            f"no configuration was kept with {zone.name}@{wanted}; the zone keeps the one it has"
+        )
+        back = restoring.Restored(now, leave=_without(look, zone, wanted))
+    else:
+        back = restoring.restored(look, zone.name, parse_export(kept), now)
+    for warning in back.warnings:
+        site.report.warn(warning)
+    rolling = RollBack(
+        zone.name, zone.dataset, wanted, zone.run, run=run, leave=back.leave, surplus=back.surplus
+    )
+    lines = zonechange.lines(now, back.settings)
+    changing = restoring.Reconfigure(
+        zone.name, zone.run, tuple(lines), before=text, home=zone.dataset, unless=rolling.word
+    )
+    root = survey.root_of(look, zone.dataset, zone.name).name
+    return [*_serve_instead(look, zone, root, wanted), *([changing] if lines else []), rolling]
+
+
+def _without(look: Host, zone: survey.Managed, wanted: str) -> tuple[str, ...]:
+    """What was made for the zone but is not in a snapshot that zonemgr did not take."""
+    settings = zonecfg.export(look, ZoneName(zone.name))
+    covered = {row.dataset for row in extent.named(look, zone.name, zone.dataset, wanted)}
+    return tuple(name for name in extent.made_for(look, settings) if name not in covered)
+
+
+def _settling(look: Host, zone: survey.Managed) -> list[Step]:
+    return [pending.Settle(zone.name, zone.dataset)] if pending.of(look, zone.dataset) else []
 
 
 def _serve_instead(look: Host, zone: survey.Managed, root: str, wanted: str) -> list[Step]:
@@ -179,32 +182,108 @@ def listing(host: Host, name: str) -> list[SnapshotRow]:
     return survey.snapshots_of(host, survey.root_of(host, zone.dataset, zone.name).name)
 
 
+@dataclass(frozen=True)
+class SnapshotDetails:
+    """A snapshot of a zone over all its datasets; `used` in bytes, all of them together."""
+
+    row: SnapshotRow
+    used: int
+    clones: tuple[str, ...]
+    datasets: tuple[str, ...]
+    run: str  # empty: not taken by zonemgr
+    job: str
+    user: str
+    configuration: bool  # is the zone's configuration kept with it?
+    served: bool  # do new clones of the golden image use it?
+
+    @property
+    def name(self) -> str:
+        return str(self.row.snapshot.name)
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            **self.row.as_dict(), "used": self.used, "clones": list(self.clones), "datasets": list(self.datasets),
+            "run": self.run, "job": self.job, "user": self.user, "configuration": self.configuration,
+            "served": self.served,
+        }  # fmt: skip
+
+
+def details(host: Host, name: str) -> list[SnapshotDetails]:
+    """A managed zone's snapshots with what there is to know of them, oldest first."""
+    look = Remembering(host)
+    zone = survey.managed(look, ZoneName(name))
+    covered = extent.of(look, zone.name, zone.dataset)
+    rows = extent.snapshots(look, covered)
+    told = zfs.local_below(look, zone.dataset, zfs.MADE_BY, keepsake.JOB, keepsake.USER, keepsake.HEAD)
+    return [_details(zone, covered, rows, told, row) for row in rows[covered.root]]
+
+
+def _details(
+    zone: survey.Managed,
+    covered: extent.Extent,
+    rows: Mapping[str, Sequence[SnapshotRow]],
+    told: Mapping[str, Mapping[str, str]],
+    row: SnapshotRow,
+) -> SnapshotDetails:
+    """Who took it is told by the zonepath dataset's snapshot; what root in the zone may have written is no witness."""
+    name = row.snapshot.name
+    alike = [one for dataset in covered.datasets for one in rows[dataset] if one.snapshot.name == name]
+    said = told.get(str(zone.dataset.at(name)), {})
+    run = said.get(zfs.MADE_BY, "") or told.get(str(row.snapshot), {}).get(zfs.MADE_BY, "")
+    return SnapshotDetails(
+        row,
+        sum(one.used for one in alike),
+        tuple(sorted({clone for one in alike for clone in one.clones})),
+        tuple(one.dataset for one in alike),
+        run,
+        said.get(keepsake.JOB, "") or (keepsake.job_of(str(name)) if run else ""),
+        said.get(keepsake.USER, ""),
+        keepsake.HEAD in said,
+        zone.marks.get("current") == name,
+    )
+
+
 def destroy_snapshot(site: Site, name: str, snap: str) -> None:
-    """Destroy a snapshot that zonemgr took, if no clone needs it and no golden image serves it."""
+    """Destroy a snapshot that zonemgr took, on all datasets of the zone: if no clone needs it anywhere, nobody else
+    holds it, and no golden image serves it.
+    """
     wanted = SnapshotName(snap)
-    with _open(site, name) as (work, zone):
+    with opened(site, name) as (work, zone):
         look = glimpse(site)
-        root = survey.root_of(look, zone.dataset, zone.name).name
-        row = _row(look, zone, root, wanted)
-        if row.clones:
-            raise ZonemgrError(
-                f"{zone.name}@{wanted} has clones: {', '.join(row.clones)}", hint="destroy those zones first"
-            )
+        rows = extent.named(look, zone.name, zone.dataset, wanted)
+        if not rows:
+            raise _no_snapshot(zone, wanted)
         if zone.marks.get("current") == wanted:
             raise ZonemgrError(
                 f"{zone.name}@{wanted} is what new clones of this golden image are made from",
                 hint=f"take another snapshot first, or: zonemgr destroy {zone.name}",
             )
-        if not survey.mark(look, row.snapshot):
+        _check_free_to_go(look, zone, rows)
+        work.do(DropSnapshot(zone.name, zone.dataset, wanted))
+
+
+def _check_free_to_go(look: Host, zone: survey.Managed, rows: Sequence[SnapshotRow]) -> None:
+    makers = zfs.marks(look, *(row.snapshot for row in rows))
+    for row in rows:
+        if row.clones:
+            raise ZonemgrError(
+                f"{row.snapshot} has clones: {', '.join(row.clones)}", hint="destroy those zones first"
+            )
+        if str(row.snapshot) not in makers:
             raise ZonemgrError(
                 f"{row.snapshot} was not taken by zonemgr, so it is left alone",
                 hint=f"if it is yours: zfs destroy {row.snapshot}",
             )
-        work.do(DropSnapshot(zone.name, zone.dataset, wanted))
+    for name, tags in zfs.holds(look, *(row.snapshot for row in rows if row.userrefs)).items():
+        others = sorted(tags - {zfs.HOLD_TAG})
+        if others:
+            raise ZonemgrError(
+                f"{name} is held by {', '.join(others)}", hint=f"if it may go: zfs release {others[0]} {name}"
+            )
 
 
-class _open:  # noqa: N801 - reads as a verb where it is used
-    """A job on one managed zone: `with _open(site, name) as (work, zone)`."""
+class opened:  # noqa: N801 - reads as a verb where it is used
+    """A job on one managed zone: `with opened(site, name) as (work, zone)`."""
 
     def __init__(self, site: Site, name: str) -> None:
         self.site, self.name = site, ZoneName(name)
@@ -224,42 +303,35 @@ class _open:  # noqa: N801 - reads as a verb where it is used
         return self.job.__exit__(kind, error, trace)  # type: ignore[arg-type]
 
 
-def _with_snapshot(host: Host, root: str, name: str) -> list[str]:
-    """The root and those children that have this snapshot, the root first."""
-    found = {row.dataset for row in survey.snapshots(host, root) if row.snapshot.name == name}
-    return sorted(found)
-
-
-def _newer(host: Host, dataset: str, name: str) -> list[SnapshotRow]:
-    rows = survey.snapshots_of(host, dataset)
-    position = next(n for n, row in enumerate(rows) if row.snapshot.name == name)
-    return rows[position + 1 :]
-
-
-def _existing(look: Host, zone: survey.Managed, root: str, snap: str) -> str:
-    rows = survey.snapshots_of(look, root)
+def _existing(look: Host, zone: survey.Managed, snap: str) -> str:
+    root = survey.root_of(look, zone.dataset, zone.name).name
+    names = [str(row.snapshot.name) for row in survey.snapshots_of(look, root)]
     if snap:
-        return str(_row(look, zone, root, SnapshotName(snap)).snapshot.name)
-    if not rows:
+        if SnapshotName(snap) not in names:
+            raise _no_snapshot(zone, snap)
+        return snap
+    if not names:
         raise NotThere(
             f"zone {zone.name} has no snapshot to roll back to",
             hint=f"take one: zonemgr snapshot {zone.name}",
         )
-    return str(rows[-1].snapshot.name)
+    return names[-1]
 
 
-def _row(look: Host, zone: survey.Managed, root: str, name: str) -> SnapshotRow:
-    row = next((row for row in survey.snapshots_of(look, root) if row.snapshot.name == name), None)
-    if row is None:
-        raise NotThere(
-            f"zone {zone.name} has no snapshot {name}", hint=f"see: zonemgr list-snapshots {zone.name}"
-        )
-    return row
+def _no_snapshot(zone: survey.Managed, name: str) -> NotThere:
+    return NotThere(
+        f"zone {zone.name} has no snapshot {name}", hint=f"see: zonemgr list-snapshots {zone.name}"
+    )
 
 
 def _refuse_taken(look: Host, zone: survey.Managed, name: str) -> None:
-    root = survey.root_of(look, zone.dataset, zone.name).name
-    if name in {row.snapshot.name for row in survey.snapshots_of(look, root)}:
+    """The name must be free on every dataset; the zonepath dataset alone does not count (see TakeSnapshot)."""
+    covered = extent.of(look, zone.name, zone.dataset)
+    rows = extent.snapshots(look, covered)
+    taken = [one for one in covered.datasets if name in {row.snapshot.name for row in rows[one]}]
+    if taken:
         raise AlreadyThere(
-            f"zone {zone.name} has a snapshot {name} already", hint="choose another name with -s"
+            f"zone {zone.name} has a snapshot {name} already"
+            + ("" if covered.root in taken else f", on {taken[0]}"),
+            hint=f"choose another name with -s, or: zonemgr destroy-snapshot {zone.name} -s {name}",
         )
