@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from zonemgr.cli import options as o
@@ -27,10 +29,31 @@ def tree(ctx: typer.Context) -> None:
 
 
 def export(ctx: typer.Context, zone: o.Zone = "", output: o.Output = "", snapshot: o.Snap = "") -> None:
-    """Write a golden image into a file that `import` takes on another host."""
-    raise UsageError("not built yet")
+    """Write a golden image's served snapshot (or -s) into a new file that `import` takes on another host.
+
+    The file is a tar archive of a manifest and a ZFS stream: `dd if=FILE bs=65536 skip=1 | zfs receive DATASET` reads
+    it without zonemgr. It holds the image's /etc/shadow, so only its owner may read it.
+    """
+    from zonemgr.workflows import archives
+
+    runtime: Runtime = ctx.obj
+    name = runtime.named(zone)
+    if not output:
+        raise UsageError("export into which file?", hint=f"zonemgr export -z {name} -o /export/{name}.zone")
+    made = archives.export(runtime.site, name, str(Path.cwd() / output), snapshot)
+    runtime.show(made.as_dict(), made.file)
 
 
 def import_(ctx: typer.Context, zone: o.NewZone = "", source: o.Source = "") -> None:
-    """Make a golden image from a file that `export` wrote."""
-    raise UsageError("not built yet")
+    """Make a golden image from a file that `export` wrote (FILE behind the action, or --from), after checking it.
+
+    Without -z it gets the name it had.
+    """
+    from zonemgr.workflows import archives
+
+    runtime: Runtime = ctx.obj
+    if not source:
+        raise UsageError("import which file?", hint="zonemgr import FILE [-z NAME]")
+    made = archives.import_(runtime.site, str(Path.cwd() / source), zone)
+    runtime.generated(made.zone)
+    runtime.show({"zone": made.zone, "snapshot": made.snapshot, "run": made.run}, made.zone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -32,12 +33,18 @@ def create_giz(
         raise UsageError("-z and -Z exclude each other", hint="leave one of them out")
     lists = {word: tuple(contents.pop(word).split()) for word in contents.keys() - {"brand", "template"}}
     request = golden.GoldenRequest(
-        zone, origin=runtime.by_uuid(clone), snapshot=snapshot, autoname=zone_autoname, source=source,
+        zone, origin=runtime.by_uuid(clone), snapshot=snapshot, autoname=zone_autoname, source=_source(source),
         wishes=furnish.Wishes(**wishes), brand=contents["brand"], template=contents["template"], **lists,
     )  # fmt: skip
     made = golden.create(runtime.site, request)
     runtime.generated(made.zone)
     runtime.show({"zone": made.zone, "snapshot": made.snapshot, "run": made.run}, made.zone)
+
+
+def _source(text: str) -> str:
+    """A file may be named from where the caller stands; DATASET@SNAP has no folder of its own there."""
+    is_dataset = "@" in text and not text.startswith((".", "/"))
+    return text if is_dataset or not text else str(Path.cwd() / text)
 
 
 @o.gathers(contents=o.CONTENTS, wishes=o.FURNISHINGS)

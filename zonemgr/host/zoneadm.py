@@ -99,6 +99,11 @@ def install(host: Host, zone: ZoneName, *options: str, limit: float | None = Non
     _explained(run, zone)
 
 
+def attach(host: Host, zone: ZoneName, *options: str, limit: float | None = None) -> None:
+    """configured → installed, with a root that is there already; `options` are the brand's, such as `-u`."""
+    _change(host, zone, "attach", *options, limit=limit)
+
+
 def clone(
     host: Host, zone: ZoneName, source: ZoneName, *, snapshot: str | None = None, limit: float | None = None
 ) -> list[str]:

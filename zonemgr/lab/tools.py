@@ -30,6 +30,7 @@ TOOLS: dict[str, str] = {
     "pgrep": "pgrep:command",
     "pkill": "pgrep:command",
     "fuser": "pgrep:fuser",
+    "digest": "digest:digest",
 }
 
 # Commands every Unix has: emulated for the in-process way in only; elsewhere the machine's own are used.
@@ -42,6 +43,8 @@ PLAIN: dict[str, str] = {
     "uname": "plain:uname",
     "true": "plain:true",
     "false": "plain:false",
+    "sh": "plainsh:sh",
+    **{name: f"plainfiles:{name}" for name in ("dd", "chmod", "mv", "rm", "wc")},
 }
 
 # The same commands inside a zone: what works on the zone's own files, or answers as in a non-global zone.

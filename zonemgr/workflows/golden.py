@@ -276,7 +276,7 @@ def brand_for(host: Host, site: Site, request: GoldenRequest) -> tuple[str, str]
 def default_brand(host: Host) -> tuple[str, str]:
     """Brand and template of a host that was told neither: non-linked zones on OpenIndiana, else zonecfg's default."""
     for template in ("OInlipkg", "SUNWdefault"):
-        brand = _brand_of(host, template)
+        brand = brand_of(host, template)
         if brand:
             return brand, template
     raise NotThere(
@@ -290,13 +290,13 @@ def template_brand(host: Host, template: str) -> str:
     OmniOS puts OMNI before a name that begins in lower case (facts sheet 5.4).
     """
     common.no_breakers(template, "template name")
-    brand = _brand_of(host, template) or _brand_of(host, f"OMNI{template}")
+    brand = brand_of(host, template) or brand_of(host, f"OMNI{template}")
     if not brand:
         raise NotThere(f"this host has no zone template {template}", hint="see: ls /etc/zones/*.xml")
     return brand
 
 
-def _brand_of(host: Host, template: str) -> str:
+def brand_of(host: Host, template: str) -> str:
     """zonecfg reads a template like a zone; nothing for one that is not there."""
     told = host.ask("zonecfg", "-z", template, "info", "brand", ok=(0, 1))
     if told.exit_code and "No such zone configured" not in told.stderr:

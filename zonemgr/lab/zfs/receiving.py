@@ -295,7 +295,7 @@ def _header(stdin: BinaryIO) -> Json:
 
 def _next(stdin: BinaryIO) -> Json | None:
     line = stdin.readline()
-    if not line:
+    if not line.strip(b"\0"):  # the end; what pads a file that holds a stream is not read any more
         return None
     try:
         found = json.loads(line)
