@@ -240,6 +240,27 @@ def test_attach_wants_the_same_software_or_leave_to_make_it_so(lab: Lab) -> None
     assert ours in lab.run("pkg", "-R", "/zones/giz/new/root", "list", "-Hv", "entire")
 
 
+@pytest.mark.parametrize("kind", ["tar", "tar.xz", "stream.gz"])
+def test_the_illumos_brand_takes_tar_files_and_streams(
+    prepared: dict[str, Lab], tmp_path: Path, kind: str
+) -> None:
+    lab = prepared["omnios"].copy(tmp_path / "lab")
+    lab.run("zfs", "snapshot", f"{GOLDEN}/ROOT/zbe@out")
+    stream = lab.run("zfs", "send", f"{GOLDEN}/ROOT/zbe@out").encode("utf-8", "surrogateescape")
+    tar = packed(root_of(lab))
+    data = {"tar": tar, "tar.xz": lzma.compress(tar), "stream.gz": gzip.compress(stream)}[kind]
+    configure(lab, "new", "illumos")
+    ended = lab.inside.run(("zoneadm", "-z", "new", "install", "-s", saved(lab, kind, data)))
+    assert (ended.exit_code, state(lab, "new")) == (0, "installed"), ended
+    lab.run("zoneadm", "-z", "new", "ready")
+    assert (root_of(lab, "new") / "etc/passwd").is_file()
+    lab.run("zoneadm", "-z", "new", "halt")
+    configure(lab, "bad", "illumos")
+    ended = lab.inside.run(("zoneadm", "-z", "bad", "install", "-s", saved(lab, "bad", b"x")))
+    assert (ended.exit_code, "not in a supported format" in ended.stdout + ended.stderr) == (1, True)
+    lab.world.close()
+
+
 def test_kinds_of_files() -> None:
     assert archives.kind(b"\037\213") == "gzip"
     assert archives.kind(b"BZh9") == "bzip2"

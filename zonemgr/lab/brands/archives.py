@@ -67,6 +67,22 @@ def uncompressed(data: bytes, how: str) -> bytes:
         raise Unreadable(f"{how}: not in {how} format") from None
 
 
+def seed(data: bytes) -> bytes:
+    """What is in a seed file of the brand illumos: a tar file or a stream; raises Unreadable with its type."""
+    import lzma
+
+    if data.startswith(b"\xfd7zXZ\0"):
+        try:
+            data = lzma.decompress(data)
+        except lzma.LZMAError:
+            raise Unreadable("XZ compressed data") from None
+    else:
+        data = uncompressed(data, kind(data[:512]))
+    if kind(data[:512]) not in ("tar", "pax", "zfs"):
+        raise Unreadable("data" if data else "empty")
+    return data
+
+
 def entries(data: bytes) -> Iterator[Entry]:
     """What is in a tar or cpio archive; cpio(1) reads both. Raises Unreadable."""
     if data[:6] in CPIO:

@@ -71,24 +71,57 @@ def _illumos_install(h: Hook) -> None:
     dataset = _zonepath_dataset(h)
     if not h.ok("zfs", "create", "-o", "mountpoint=legacy", "-o", "zoned=on", f"{dataset}/ROOT"):
         raise h.fatal(f"Could not create {dataset}/ROOT")
-    snapshot = _seed_snapshot(h, source)
-    h.out(f"Installing zone from ZFS filesystem {snapshot}\nCloning from snapshot {snapshot}\n")
     root = f"{dataset}/ROOT/illumos"
-    if not h.ok("zfs", "clone", snapshot, root):
-        raise h.fatal(f"ZFS clone ({snapshot} to {root}) failed (1)")
+    if h.call.path(source).is_file():
+        _seed_from_file(h, source, root)
+    else:
+        _seed_from_dataset(h, source, root)
+    h.call.world.path(f"{h.zonepath}/root").mkdir(exist_ok=True)
     uuid = zonestore.new_uuid()
     for prop in ("canmount=noauto", f"{PARENT}={uuid}", f"{common.ACTIVE}=on"):
         h.ok("zfs", "set", prop, root)
     h.ok("zfs", "set", f"{BE_UUID}={uuid}", f"{dataset}/ROOT")
-    h.call.world.path(f"{h.zonepath}/root").mkdir(exist_ok=True)
+
+
+def _seed_from_dataset(h: Hook, source: str, root: str) -> None:
+    snapshot = _seed_snapshot(h, source)
+    h.out(f"Installing zone from ZFS filesystem {snapshot}\nCloning from snapshot {snapshot}\n")
+    if not h.ok("zfs", "clone", snapshot, root):
+        raise h.fatal(f"ZFS clone ({snapshot} to {root}) failed (1)")
+
+
+def _seed_from_file(h: Hook, source: str, root: str) -> None:
+    """A tar file or a ZFS stream, as it is or compressed with gzip, bzip2 or xz."""
+    from zonemgr.lab.brands import archives
+
+    try:
+        data = archives.seed(h.call.path(source).read_bytes())
+    except archives.Unreadable as trouble:
+        raise h.fatal(f"Seed file {source} not in a supported format ({trouble})") from None
+    if archives.kind(data[:512]) == "zfs":
+        h.out("Installing zone from ZFS stream\n")
+        received = h.call.run("zfs", "receive", "-F", root, stdin=data)
+        if received.exit_code:
+            h.err(received.stderr)
+            raise h.fatal(f"ZFS receive command failed ({received.exit_code})")
+        return
+    h.out(f"Installing zone from tar file {source}\n")
+    place = h.call.world.path(f"{h.zonepath}/root")
+    if not h.ok("zfs", "create", root):
+        raise h.fatal(f"Cannot create {root}")
+    place.mkdir(exist_ok=True)
+    if not h.ok("mount", "-F", "zfs", root, f"{h.zonepath}/root"):
+        raise h.fatal(f"Could not mount {root} on {h.zonepath}/root")
+    try:
+        archives.unpack(list(archives.entries(data)), place, filtered=False)
+    except archives.Unreadable as trouble:
+        raise h.fatal(str(trouble)) from None
+    h.ok("umount", f"{h.zonepath}/root")
 
 
 def _seed_snapshot(h: Hook, source: str) -> str:
     if source.startswith("/"):
-        if not h.call.world.path(source).is_file():
-            raise h.fatal(f"Source file '{source}' not found")
-        h.err("lab: installing a zone from a file is not emulated\n")
-        raise HookExit(FATAL)
+        raise h.fatal(f"Source file '{source}' not found")
     kind = "snapshot" if "@" in source else "filesystem"
     found = h.run("zfs", "list", "-Ht", kind, "-o", "name", source, quiet=True).stdout.strip()
     if found != source:
