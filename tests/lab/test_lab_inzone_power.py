@@ -101,25 +101,24 @@ def test_who_does_not_confirm_stays_up(host: ZoneHost) -> None:
     assert host.state("z") == "running"
 
 
-@pytest.mark.parametrize(
-    ("line", "status", "said"),
-    [
-        ("halt -x", 1, "usage: halt [ -dlnqy ]\n"),
-        ("halt -d", 1, "halt: -d only valid from global zone\n"),
-        ("reboot -f", 1, "reboot: Fast reboot only valid from global zone\n"),
-        ("reboot -e be", 1, "reboot: -e only valid with -f\n"),
-        ("shutdown -g x", 1, "shutdown: -g requires a numeric option\nUsage: shutdown [ -y ] [ -g<grace> ]"),
-        ("shutdown -i 3", 1, "shutdown: Initstate 3 is not for system shutdown\n"),
-        ("shutdown -i 9", 1, "shutdown: 9 is not a valid initstate\nUsage: shutdown"),
-        ("init 4", 1, "lab: init: init 4 in a zone is not emulated\n"),
-        ("uadmin 5 0", 1, "lab: uadmin: uadmin 5 0 in a zone is not emulated\n"),
-        ("uadmin", 1, "Usage: uadmin cmd fcn [mdep]\n"),
-    ],
-)
-def test_wrong_words_take_nothing_down(host: ZoneHost, line: str, status: int, said: str) -> None:
-    ended = zone(host, line)
-    assert ended.exit_code == status
-    assert (ended.stdout + ended.stderr).startswith(said)
+WRONG = [
+    ("halt -x", "usage: halt [ -dlnqy ]"),
+    ("halt -d", "halt: -d only valid from global zone"),
+    ("reboot -f", "reboot: Fast reboot only valid from global zone"),
+    ("reboot -e be", "reboot: -e only valid with -f"),
+    ("shutdown -g x", "shutdown: -g requires a numeric option"),
+    ("shutdown -i 3", "shutdown: Initstate 3 is not for system shutdown"),
+    ("shutdown -i 9", "shutdown: 9 is not a valid initstate"),
+    ("init 4", "lab: init: init 4 in a zone is not emulated"),
+    ("uadmin 5 0", "lab: uadmin: uadmin 5 0 in a zone is not emulated"),
+    ("uadmin", "Usage: uadmin cmd fcn [mdep]"),
+]
+
+
+def test_wrong_words_take_nothing_down(host: ZoneHost) -> None:
+    ended = zone(host, "".join(f"{line} 2>&1 && echo DONE || echo $?\n" for line, _ in WRONG))
+    lines = [line for line in ended.stdout.splitlines() if not line.startswith("Usage: shutdown")]
+    assert lines == [line for _, said in WRONG for line in (said, "1")]
     assert host.state("z") == "running"
 
 
