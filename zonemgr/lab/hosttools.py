@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from zonemgr.lab import gzfiles, options
-from zonemgr.lab.beadm import beadm as beadm
 from zonemgr.lab.call import Call
 
 REGISTERED = gzfiles  # the first day's files come with this module
