@@ -119,7 +119,7 @@ def _words(action: Action, before: list[str]) -> list[str]:
     if action.name == "completion":
         return ["bash", "zsh", "fish"]
     if action.name == "lab":
-        return ["create", "run", "shell", "log", "status", "destroy"]
+        return ["create", "run", "shell", "log", "publish", "status", "destroy"]
     if action.name == "log":
         return ["stdout", "stderr", "host"] if before[-1:] != ["log"] else _runs()
     if action.words == "zones":

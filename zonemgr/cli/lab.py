@@ -114,6 +114,20 @@ def log(ctx: typer.Context, dir: Directory = "", json: Json = False) -> None:
         print(f"{status:>4} {row['seconds'] or 0:8.3f}  {shlex.join(row['argv'])}")
 
 
+@app.command("publish")
+def publish(
+    ctx: typer.Context,
+    package: Annotated[str, typer.Argument(help="Its name, such as developer/build/gnu-make.")],
+    version: Annotated[str, typer.Option(metavar="VERSION", help="Default: the next one.")] = "",
+    publisher: Annotated[str, typer.Option(metavar="NAME", help="Default: the one that has it.")] = "",
+    reboot: Annotated[bool, typer.Option("--reboot", help="It needs a new boot environment.")] = False,
+    dir: Directory = "",
+) -> None:
+    """Publish a newer version of a package in the lab's repositories, so that there is something to upgrade to."""
+    fmri = labs.publish(_place(dir), package, version, publisher, reboot=reboot)
+    ctx.obj.show({"fmri": fmri}, fmri)
+
+
 @app.command("status")
 def status(ctx: typer.Context, dir: Directory = "", json: Json = False) -> None:
     """What a lab is and does."""

@@ -167,6 +167,21 @@ def log(directory: Path) -> list[dict[str, Any]]:
         open_world.close()
 
 
+def publish(
+    directory: Path, package: str, version: str = "", publisher: str = "", *, reboot: bool = False
+) -> str:
+    """Put a newer version of a package, or a new package, into a repository of the lab; returns its FMRI."""
+    from zonemgr.lab.pkg import publish as publishing
+
+    open_world = World(_existing(directory))
+    try:
+        return publishing.publish(open_world, package, version, publisher=publisher, reboot=reboot)
+    except publishing.Unpublishable as wrong:
+        raise LabError(str(wrong)) from None
+    finally:
+        open_world.close()
+
+
 def status(directory: Path) -> dict[str, Any]:
     """What a lab is and does, as plain data for a table or JSON."""
     lab = _existing(directory)
