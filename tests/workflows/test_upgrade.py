@@ -46,6 +46,16 @@ def host(lab: Lab) -> dict[str, Any]:
     return found
 
 
+def image(world: dict[str, Any], name: str) -> Any:
+    """All that a world says of one image."""
+    home = f"rpool/zones/giz/{name}"
+    return (
+        [row for row in world["zfs"] if f"{row['name']}/".startswith((f"{home}/", f"{home}@"))],
+        {path: what for path, what in world["files"].items() if path.startswith(f"/zones/giz/{name}/")},
+        world["kernel_zones"].get(name),
+    )
+
+
 def current(lab: Lab, image: str = GOLDEN) -> str:
     return lab.run("zfs", "get", "-H", "-o", "value", "zonemgr:current", f"rpool/zones/giz/{image}").strip()
 
@@ -321,6 +331,49 @@ def test_a_snapshot_that_somebody_holds_or_took_stays(lab: Lab) -> None:
     assert set(names(lab)) >= {"upgraded-by-hand", first, one.snapshot}
 
 
+# -- layers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def layered(lab: Lab) -> Lab:
+    """`tools`, upgraded once, and `tools-more` derived from that."""
+    lab.publish("shell/bash")
+    night(lab)
+    golden.create(lab.site(), golden.GoldenRequest(zone="tools-more", origin=GOLDEN, packages=("text/gawk",)))
+    lab.publish("shell/bash")
+    return lab
+
+
+def test_who_is_asked_for_takes_along_what_is_derived_from_it(layered: Lab) -> None:
+    origin = current(layered)
+    done = night(layered, GOLDEN, keep=0)
+    assert [(one.image, one.outcome, one.parent) for one in done.results] == [
+        (GOLDEN, "upgraded", ""), ("tools-more", "upgraded", GOLDEN),
+    ]  # fmt: skip
+    assert origin in names(layered), "what the other one hangs on stays, however few are to be kept"
+    root = layered.run("zfs", "get", "-H", "-o", "value", "origin", "rpool/zones/giz/tools-more/ROOT/zbe")
+    assert root.strip() == f"rpool/zones/giz/{GOLDEN}/ROOT/zbe@{origin}"
+    assert version(layered, "/zones/giz/tools-more/root") == version(layered, f"/zones/giz/{GOLDEN}/root")
+    zone = disposable.create(layered.site(), disposable.DisposableRequest("tools-more", zone="build-1"))
+    assert zone.origin == f"tools-more@{current(layered, 'tools-more')}"
+
+
+def test_a_parent_that_fails_does_not_stop_its_children(layered: Lab) -> None:
+    before = host(layered)
+    layered.fails("zoneadm -z tools boot *", stderr="zoneadm: broken\n")
+    done = night(layered)
+    assert outcomes(done) == {GOLDEN: "failed", "tools-more": "upgraded"}
+    assert image(host(layered), GOLDEN) == image(before, GOLDEN)
+    assert "upgraded  tools-more (derived from tools): 1 package, now serves upgraded-" in cli.text(done)
+
+
+def test_an_image_cloned_from_another_that_fails_is_what_it_was(layered: Lab) -> None:
+    before = host(layered)
+    done = night(layered, "tools-more", canary="exit 1")
+    assert outcomes(done) == {"tools-more": "failed"}
+    same(before, host(layered))
+
+
 # -- several -----------------------------------------------------------------------------------------------------
 
 
@@ -339,16 +392,6 @@ def three(lab: Lab) -> Lab:
         golden.create(lab.site(), golden.GoldenRequest(zone=name))
     lab.world.put("pkg.updates", "1")
     return lab
-
-
-def image(world: dict[str, Any], name: str) -> Any:
-    """All that a world says of one image."""
-    home = f"rpool/zones/giz/{name}"
-    return (
-        [row for row in world["zfs"] if f"{row['name']}/".startswith((f"{home}/", f"{home}@"))],
-        {path: what for path, what in world["files"].items() if path.startswith(f"/zones/giz/{name}/")},
-        world["kernel_zones"].get(name),
-    )
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
@@ -409,17 +452,8 @@ def test_without_its_parent_a_worker_undoes_and_ends(three: Lab, tmp_path: Path)
         night(three, parallel=2)
 
     assert in_child(orphan, tmp_path / "output") == -signal.SIGKILL
-    job.recover_all(three.site())
-    _until_nobody_works(three)
-    job.recover_all(three.site())
+    job.recover_all(three.site())  # waits for what the workers are about to do themselves
     same(before, host(three))
-
-
-def _until_nobody_works(lab: Lab) -> None:
-    """The locks of live runs are waited for, so no time is wasted."""
-    for name in (GOLDEN, "jdk", "perl"):
-        with locks.zone_lock(lab.config, name, RunId("20260101T000000Z-test01"), wait=60):
-            pass
 
 
 # -- what is said ------------------------------------------------------------------------------------------------

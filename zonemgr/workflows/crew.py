@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+from zonemgr.workflows import journal
 from zonemgr.workflows.cancel import Cancelled
 from zonemgr.workflows.steps import interrupts_held
 
@@ -172,6 +173,7 @@ def _become_worker(work: Callable[[], Answer], answer: int, talk: int) -> None:
             os.dup2(talk, number)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         _end_with(parent)
+        journal.coordinator = parent
         for number in _SIGNALS:
             signal.signal(number, _cancel)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from zonemgr.host.contract import CommandLine
     from zonemgr.model import RunId
 
+FORSAKEN = 300  # seconds that a worker gets to undo by itself what it began, once its coordinator is gone
+
 
 @dataclass
 class Site:
@@ -175,6 +177,9 @@ def recover_all(site: Site) -> list[str]:
     recovered: list[str] = []
     trouble: list[ZonemgrError] = []
     runs = records.runs_directory(site.config)
+    for path in () if site.host.dry_run else journal.forsaken(runs):
+        site.report.note(f"run {path.parent.name} is undoing what it began; waiting for it")
+        journal.outlast(path, FORSAKEN)
     for run, zones in journal.dead(runs):
         if site.host.dry_run:
             site.report.note(f"run {run} on {' '.join(zones)} was cut short; it would be undone")

@@ -144,7 +144,7 @@ def _pending(site: Site, name: str, run: RunId) -> Sequence[PackageChange]:
         with locks.image_lock(site.config, name, run, waiting=note):
             recover_zone(site, name)
         image = _ready(glimpse(site), name)
-        if _mounted(site, image):
+        if _root_is_mounted(site, image):
             return _plan_of(site, image)
     _mount_root(site, image)
     return _pending(site, name, run)
@@ -174,7 +174,7 @@ def _ready(look: Host, name: str) -> Managed:
     return image
 
 
-def _mounted(site: Site, image: Managed) -> bool:
+def _root_is_mounted(site: Site, image: Managed) -> bool:
     return f"{image.row.path}/root" in system.zfs_mounts(site.host)
 
 
@@ -182,7 +182,7 @@ def _mount_root(site: Site, image: Managed) -> None:
     """After a reboot of the host a root may not be mounted; a job of its own, as it can be cut short."""
     with job(site, [image.name], records.new_run_id(), wait=site.config.state.image_wait) as work:
         work.do(packages.MountRoot(image.name, image.dataset, image.row.path))
-    if not _mounted(site, image):
+    if not _root_is_mounted(site, image):
         raise ZonemgrError(
             f"the root of golden image {image.name} does not get mounted",
             hint=f"see: zonemgr mount {image.name}; zonemgr unmount {image.name}",
