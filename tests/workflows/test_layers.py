@@ -376,10 +376,18 @@ def test_a_half_made_image_that_nobody_clears_up_keeps_its_name_to_itself(lab: L
 
 
 def test_an_origin_that_changes_under_the_plan_is_looked_at_again(lab: Lab) -> None:
+    before = lab.everything()
+    plan = layers.Plan(imageset.of("nlipkg", packages=[GIT]), imageset.of("nlipkg", packages=[GIT, GCC]))
     with pytest.raises(layers.Moved):
-        deriving.create(
-            lab.site(), GoldenRequest(origin=GOLDEN, packages=(GCC,)), expected=imageset.of("nlipkg")
-        )
+        deriving.create(lab.site(), GoldenRequest(origin=GOLDEN, packages=(GCC,)), plan=plan)
+    same(before, lab.everything())
+
+
+def test_what_was_asked_for_and_is_now_unwanted_is_on_record_as_left_out(lab: Lab) -> None:
+    giz(lab, "near", GCC, GIT, GAWK)
+    name = provide(lab, GCC, GIT, without=GAWK)
+    assert made_from(lab, name) == "near" and GAWK not in installed(lab, name)
+    assert provide(lab, GIT, GCC, without=GAWK) == name
 
 
 def test_destroying_an_image_that_others_stand_on_is_refused_by_name(lab: Lab) -> None:

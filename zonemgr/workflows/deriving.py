@@ -38,7 +38,6 @@ class Layer:
     run: RunId
     origin: str
     snapshot: str  # of the origin; empty: the served one
-    base: ImageSet
     contents: ImageSet
     change: packages.Change
     furniture: furnish.Furniture
@@ -48,21 +47,20 @@ class Layer:
         return naming.initial("postinstalled", self.zone)
 
 
-def create(site: Site, request: golden.GoldenRequest, *, expected: ImageSet | None = None) -> golden.Golden:
+def create(site: Site, request: golden.GoldenRequest, *, plan: layers.Plan | None = None) -> golden.Golden:
     """Clone a golden image into a new one with the request's changes; a failure leaves nothing.
 
-    `expected`: what the new image is to hold, by a plan that was made without locks. Then the name may have got its
-    image meanwhile, which is the answer, and layers.Moved is raised when the origin holds something else by now.
+    `plan`: by which the request was made, without locks. Then the name may have got its image meanwhile, which is the
+    answer, and layers.Moved is raised when the origin holds something else by now.
     """
     run = records.new_run_id()
-    layer = prepare(glimpse(site), site, request, run)
-    _as_expected(layer, expected)
-    patience = None if expected is None else site.config.state.image_wait
-    if expected is None:
+    layer = prepare(glimpse(site), site, request, run, plan)
+    patience = site.config.state.image_wait if plan else None
+    if plan is None:
         building.name_is_free(glimpse(site), layer.zone)
     with job(site, [layer.zone], run, images=[layer.zone], wait=patience) as work:
-        if expected is None or survey.find(glimpse(site), layer.zone) is None:
-            _make(work, request, expected, layer)
+        if plan is None or survey.find(glimpse(site), layer.zone) is None:
+            _make(work, request, plan, layer)
     return golden.Golden(layer.zone, layer.ready, run)
 
 
@@ -77,7 +75,7 @@ def attempt(site: Site, zone: str, start: layers.Start, wanted: ImageSet, wishes
         publishers=way.add_publishers, wishes=wishes,
     )  # fmt: skip
     try:
-        create(site, request, expected=wanted)
+        create(site, request, plan=layers.Plan(start.contents, wanted))
     except CommandError as refused:
         if not (way.remove and "pkg" in refused.argv[:1]):
             raise
@@ -86,7 +84,9 @@ def attempt(site: Site, zone: str, start: layers.Start, wanted: ImageSet, wishes
     return True
 
 
-def prepare(look: Host, site: Site, request: golden.GoldenRequest, run: RunId) -> Layer:
+def prepare(
+    look: Host, site: Site, request: golden.GoldenRequest, run: RunId, plan: layers.Plan | None = None
+) -> Layer:
     """Everything that can be refused without changing the host."""
     if request.snapshot:
         SnapshotName(request.snapshot)
@@ -96,7 +96,9 @@ def prepare(look: Host, site: Site, request: golden.GoldenRequest, run: RunId) -
     change = packages.parse(
         request.packages, request.remove_packages, request.publishers, request.remove_publishers
     )
-    contents = _contents(look, base, request)
+    if plan and base != plan.base:
+        raise layers.Moved(f"golden image {request.origin} has changed meanwhile")
+    contents = plan.wanted if plan else _contents(look, base, request)
     name = str(ZoneName(request.zone or contents.name))
     home, zonepath = survey.home_of(site.config, survey.GIZ, name)
     things = golden.furniture(look, site, request.wishes, name, run)
@@ -104,7 +106,7 @@ def prepare(look: Host, site: Site, request: golden.GoldenRequest, run: RunId) -
     privilege.require(look, "zone", "zfs", "packages", *(["network"] if things.links else []))
     golden.served_snapshot(look, image, request.snapshot)
     return Layer(
-        name, home, zonepath, run, request.origin, request.snapshot, base, contents, change, things
+        name, home, zonepath, run, request.origin, request.snapshot, contents, change, things
     )  # fmt: skip
 
 
@@ -116,20 +118,14 @@ def _contents(look: Host, base: ImageSet, request: golden.GoldenRequest) -> Imag
     )  # fmt: skip
 
 
-def _as_expected(layer: Layer, expected: ImageSet | None) -> None:
-    if expected is not None and layer.contents != expected:
-        raise layers.Moved(f"golden image {layer.origin} has changed meanwhile")
-
-
-def _make(work: Job, request: golden.GoldenRequest, expected: ImageSet | None, planned: Layer) -> None:
+def _make(work: Job, request: golden.GoldenRequest, plan: layers.Plan | None, planned: Layer) -> None:
     site = work.site
     with contextlib.ExitStack() as stack:
         if not site.host.dry_run:  # the origin must stay as it is until the clone stands
             lock = locks.image_lock(site.config, planned.origin, planned.run, waiting=site.report.note)
             stack.enter_context(lock)
         look = glimpse(site)
-        layer = prepare(look, site, request, planned.run)
-        _as_expected(layer, expected)
+        layer = prepare(look, site, request, planned.run, plan)
         if layer.zone != planned.zone:  # it was to be named by its contents
             raise layers.Moved(f"golden image {layer.origin} has changed meanwhile")
         work.do(*plan_clone(look, site, layer), look=look)

@@ -115,10 +115,8 @@ def _make_origin(
         return ZoneName(layers.provide(site, request.image, request.origin, request.snapshot))
     if request.snapshot:
         survey.zone(look, origin)  # raises: a snapshot of nothing cannot be meant
-    wish = request.image
     site.report.note(f"there is no golden image {origin} yet; it is made first")
-    wanted = golden.GoldenRequest(zone=origin, brand=wish.brand, template=wish.template, **wish.words)
-    golden.create(site, wanted, unless_there=True)
+    golden.create(site, request.image.request(origin), unless_there=True)
     return origin
 
 

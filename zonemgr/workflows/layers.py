@@ -39,6 +39,14 @@ class ImageWish:
         lists = ("packages", "remove_packages", "publishers", "remove_publishers")
         return {name: tuple(getattr(self, name).split()) for name in lists}
 
+    def request(self, zone: str) -> golden.GoldenRequest:
+        """For an image of this name with just this in it."""
+        words = self.words
+        return golden.GoldenRequest(
+            zone, self.brand, self.template, words["packages"], words["remove_packages"], words["publishers"],
+            words["remove_publishers"],
+        )  # fmt: skip
+
 
 # -- the decision: pure, so that it can be tried on thousands of hosts ----------------------------------------
 
@@ -58,6 +66,7 @@ class Start:
     """An image to start from, and what is to be changed in a clone of it."""
 
     image: str
+    contents: ImageSet  # of the image; another one by now is another plan
     way: Difference
 
 
@@ -78,13 +87,19 @@ def nearest(wanted: ImageSet, images: Iterable[Image], own: Sequence[tuple[str, 
     empty = len(wanted.packages) + len(wanted.without)
     ways = [(one, imageset.difference(one.contents, wanted, own)) for one in images if one.fit]
     found = [
-        (way.size, len(way.remove) - len(wanted.without & set(way.remove)), one.created, one.name, way)
+        (
+            way.size,
+            len(set(way.remove) - wanted.without),
+            one.created,
+            one.name,
+            Start(one.name, one.contents, way),
+        )
         for one, way in ways
         if way is not None
     ]
     near = [row for row in found if row[0] < empty or (row[0] == empty and not row[1])]
     best = min(near, key=lambda row: row[:4], default=None)
-    return None if best is None else Start(best[3], best[4])
+    return None if best is None else best[4]
 
 
 def free_names(wanted: ImageSet, taken: Mapping[str, ImageSet | None]) -> Iterator[str]:
@@ -93,6 +108,14 @@ def free_names(wanted: ImageSet, taken: Mapping[str, ImageSet | None]) -> Iterat
         name = wanted.name if number == 1 else f"{wanted.name}-{number}"
         if name not in taken or taken[name] == wanted:
             yield name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a new image is to hold, if its origin still holds what it did when this was decided."""
+
+    base: ImageSet
+    wanted: ImageSet
 
 
 # -- the host ------------------------------------------------------------------------------------------------
@@ -107,6 +130,7 @@ class Sought:
     found: bool = False
     start: Start | None = None  # None: from nothing, if not found
     origin: str = ""  # the image that was named as the one to start from
+    base: ImageSet | None = None  # what that holds
     snapshot: str = ""  # of it
 
 
@@ -177,7 +201,8 @@ def seek(
     """Find the image, or decide what it is made from and called. Changes nothing. `spoilt`: names not to use."""
     rows = inventory(look, site)
     own = imageset.own(look) if wish.publishers or wish.remove_publishers else ()
-    wanted = _wanted(look, site, wish, origin, snapshot, own, extras(wishes))
+    base = _base(look, site, wish, origin, snapshot) if origin else None
+    wanted = _wanted(look, site, wish, base, own, extras(wishes))
     images = served(look, site, rows)
     same = exact(wanted, images, origin)
     if same is not None:
@@ -186,22 +211,25 @@ def seek(
     if not origin:
         hosts = own or (imageset.own(look) if wanted.publishers else ())
         start = nearest(wanted, images, hosts)
-    return Sought(wanted, _name(look, rows, wanted, spoilt), start=start, origin=origin, snapshot=snapshot)
+    return Sought(
+        wanted, _name(look, rows, wanted, spoilt), start=start, origin=origin, base=base, snapshot=snapshot
+    )
 
 
 def _wanted(
-    look: Host, site: Site, wish: ImageWish, origin: str, snapshot: str, own: imageset.Publishers,
+    look: Host, site: Site, wish: ImageWish, base: ImageSet | None, own: imageset.Publishers,
     more: frozenset[str],
 ) -> ImageSet:  # fmt: skip
-    words = wish.words
-    if not origin:
-        brand, _ = golden.brand_for(
-            look, site, golden.GoldenRequest(brand=wish.brand, template=wish.template)
-        )
-        return imageset.of(brand, base=site.config.giz.packages, **words, extras=more, own=own)
+    if base is not None:
+        return changed(base, **wish.words, extras=more, own=own)
+    brand, _ = golden.brand_for(look, site, golden.GoldenRequest(brand=wish.brand, template=wish.template))
+    return imageset.of(brand, base=site.config.giz.packages, **wish.words, extras=more, own=own)
+
+
+def _base(look: Host, site: Site, wish: ImageWish, origin: str, snapshot: str) -> ImageSet:
     base = contents_of(look, survey.managed(look, ZoneName(origin), survey.GIZ), snapshot)
     same_brand(look, site, base.brand, wish.brand, wish.template)
-    return changed(base, **words, extras=more, own=own)
+    return base
 
 
 def changed(
@@ -306,13 +334,11 @@ def _make(site: Site, sought: Sought, wish: ImageWish, wishes: Wishes) -> None:
     """Derive or install it; whoever comes to wait for it finds it served."""
     from zonemgr.workflows import deriving  # it needs what is here
 
-    plain = golden.GoldenRequest(
-        zone=sought.name, brand=wish.brand, template=wish.template, **wish.words, wishes=wishes
-    )
+    plain = replace(wish.request(sought.name), wishes=wishes)
     if sought.origin:
         site.report.note(f"{sought.name} is made from {sought.origin} first")
         request = replace(plain, origin=sought.origin, snapshot=sought.snapshot)
-        deriving.create(site, request, expected=sought.wanted)
+        deriving.create(site, request, plan=Plan(sought.base or sought.wanted, sought.wanted))
         return
     if sought.start is not None:
         site.report.note(
