@@ -124,6 +124,7 @@ def listen(lab: Path) -> tuple[Path, socket.socket]:
 
 def stand_by(order: Order, folder: Path, listener: socket.socket, told: int) -> NoReturn:
     """In a forked child: learn the pid of the cell's first process, then wait for questions or for its end."""
+    ns.set_name("zonemgr-zoned")
     try:
         pid = os.read(told, 32)
         if pid:
