@@ -195,20 +195,21 @@ class _Visit:
 
     def _changed(self) -> Outcome:
         """Snapshot, change, snapshot; without the snapshots when nothing has changed."""
-        home, stamp = str(self.zone.dataset), self._stamp()
+        zone, home, stamp = self.zone, str(self.zone.dataset), self._stamp()
         if not self.inside:
-            self.work.do(packages.MountRoot(self.zone.name, home, self.zone.row.path))
-        before = self._seen()
+            self.work.do(packages.MountRoot(zone.name, home, zone.row.path))
+        image = packages.image_of(self.host, zone.name, home, zone.row.path, inside=self.inside)
+        before = self._seen(image)
         taken = self._snapshot(f"before-{self.task.name}-{stamp}")
-        back = packages.return_to(glimpse(self.site), self.zone, taken.name)
+        back = packages.return_to(glimpse(self.site), zone, taken.name)
         self.work.do(taken, back)
-        self.work.do(*self.task.steps(self.zone, self.site.config.host.install_limit, inside=self.inside))
+        self.work.do(*self.task.steps(zone, self.site.config.host.install_limit, inside=self.inside))
         root = self._settled(back)
-        now = self._seen()
-        outcome = _difference(self.zone.name, self.work.run, before, now, root)
+        now = self._seen(image)
+        outcome = _difference(zone.name, self.work.run, before, now, root)
         if before == now and self.task.name != "pkg-refresh" and not self.host.dry_run:
             self.work.keep(back)
-            self.work.do(snaps.DropSnapshot(self.zone.name, home, taken.name))
+            self.work.do(snaps.DropSnapshot(zone.name, home, taken.name))
             return outcome
         return self._done(outcome, taken)
 
@@ -236,12 +237,11 @@ class _Visit:
         choices = [now, *(f"{now}-{n}" for n in range(2, 100))]
         return next(one for one in choices if f"before-{self.task.name}-{one}" not in taken)
 
-    def _seen(self) -> tuple[dict[str, str], tuple[str, ...]]:
+    def _seen(self, image: pkg.Image) -> tuple[dict[str, str], tuple[str, ...]]:
         """Packages by name, and publishers if they are to change. A dry run has nothing to compare."""
         if self.host.dry_run:
             return {}, ()
-        zone, change = self.zone, self.task.change
-        image = packages.image_of(self.host, zone.name, str(zone.dataset), zone.row.path, inside=self.inside)
+        change = self.task.change
         named: Iterable[str] = ()
         if change.add_publishers or change.remove_publishers:
             rows = pkg.publishers(self.host, image)
