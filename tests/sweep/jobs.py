@@ -7,13 +7,33 @@ from dataclasses import dataclass
 
 from tests.conftest import GOLDEN
 from tests.support import Lab
-from zonemgr.workflows import disposable, execute, golden, life, packages, pkgjobs, snaps, teardown, upgrade
+from zonemgr.workflows import (
+    archives,
+    disposable,
+    execute,
+    golden,
+    life,
+    modify,
+    packages,
+    pkgjobs,
+    snaps,
+    teardown,
+    upgrade,
+)
 from zonemgr.workflows.disposable import DisposableRequest
+from zonemgr.workflows.layers import ImageWish
+from zonemgr.workflows.furnish import Wishes
+from zonemgr.workflows.wanted import Drops
 
+FILE = "/export/tools.zone"
 FURNISHED = DisposableRequest(
     GOLDEN, zone="build-1", lofs="/work|/export/src", over="net0", users="builder", elevated="builder",
-    datasets="rpool/export/scratch",
+    datasets="rpool/export/scratch", clones="rpool/export/home|/work/home", quota="20G", cap_memory="1G",
 )  # fmt: skip
+DERIVED = golden.GoldenRequest(
+    zone="more", origin=GOLDEN, packages=("text/gawk",), remove_packages=("entire",)
+)  # fmt: skip
+GUESSED = DisposableRequest(zone="build-1", image=ImageWish(packages="text/gawk"))
 
 
 @dataclass(frozen=True)
@@ -38,10 +58,17 @@ def _halted(lab: Lab) -> None:
 
 
 def _with_dataset(lab: Lab) -> None:
-    disposable.create(
-        lab.site(), DisposableRequest(GOLDEN, zone="build-1", over="net0", datasets="rpool/export/scratch")
-    )
+    disposable.create(lab.site(), DisposableRequest(GOLDEN, zone="build-1", datasets="rpool/export/scratch"))
     life.halt(lab.site(), "build-1")
+
+
+def _cloned(lab: Lab) -> None:
+    words = {"clones": "rpool/export/home|/work/home", "datasets": "rpool/zones/giz/_local/build-1"}
+    disposable.create(lab.site(), DisposableRequest(GOLDEN, zone="build-1", **words))  # type: ignore[arg-type]
+
+
+def _exported(lab: Lab) -> None:
+    archives.export(lab.site(), GOLDEN, FILE)
 
 
 def _snapshot(lab: Lab) -> None:
@@ -64,12 +91,22 @@ def _updates(lab: Lab) -> None:
 
 def _outdated(lab: Lab) -> None:
     """What needs a new boot environment, in a running zone: it is stopped for it and started again."""
-    _zone(lab)
+    disposable.create(lab.site(), DisposableRequest(GOLDEN, zone="build-1"))
     lab.publish("service/network/ssh", reboot=True)
+
+
+def _modify(lab: Lab) -> object:
+    wishes, drops = Wishes(lofs="/work|/export/src"), Drops(datasets="rpool/export/scratch")
+    return modify.modify(lab.site(), "build-1", wishes, drops)
+
+
+def _modify_inside(lab: Lab) -> object:
+    return modify.modify(lab.site(), "build-1", Wishes(users="builder", cap_cpu="2"))
 
 
 JOBS: dict[str, Job] = {
     "create-giz": Job(lambda lab: golden.create(lab.site(), golden.GoldenRequest(zone="more"))),
+    "create-giz-derived": Job(lambda lab: golden.create(lab.site(), DERIVED)),
     "create-diz": Job(lambda lab: disposable.create(lab.site(), FURNISHED)),
     "exec-diz": Job(lambda lab: execute.in_new_zone(lab.site(), FURNISHED, _command("always"), str)),
     "exec-diz-kept": Job(
@@ -77,19 +114,22 @@ JOBS: dict[str, Job] = {
             lab.site(), DisposableRequest(GOLDEN, zone="build-1"), _command("onsuccess", "exit 3"), str
         )
     ),
+    "exec-diz-guessed": Job(lambda lab: execute.in_new_zone(lab.site(), GUESSED, _command("always"), str)),
     "exec": Job(lambda lab: execute.in_zone(lab.site(), "build-1", _command("off")), _halted),
     "exec-always": Job(lambda lab: execute.in_zone(lab.site(), "build-1", _command("always")), _zone),
     "snapshot": Job(lambda lab: snaps.snapshot(lab.site(), "build-1", "clean"), _with_dataset),
     "rollback": Job(lambda lab: snaps.rollback(lab.site(), "build-1", "clean"), _changed),
     "destroy-snapshot": Job(lambda lab: snaps.destroy_snapshot(lab.site(), "build-1", "clean"), _snapshot),
     "destroy": Job(lambda lab: teardown.destroy(lab.site(), "build-1"), _zone),
+    "destroy-furnished": Job(lambda lab: teardown.destroy(lab.site(), "build-1"), _cloned),
+    "export": Job(lambda lab: archives.export(lab.site(), GOLDEN, FILE)),
+    "import": Job(lambda lab: archives.import_(lab.site(), FILE, "again"), _exported),
     "upgrade-giz": Job(lambda lab: upgrade.upgrade(lab.site(), GOLDEN, upgrade.Terms(keep=0)), _updates),
     "pkg-install": Job(
         lambda lab: pkgjobs.install(lab.site(), GOLDEN, packages.parse("text/gawk", "web/wget")),
         lambda lab: lab.run("pkg", "-R", f"/zones/giz/{GOLDEN}/root", "install", "web/wget"),
     ),
-    "pkg-install-inside": Job(
-        lambda lab: pkgjobs.install(lab.site(), "build-1", packages.parse("text/gawk")), _zone
-    ),
     "pkg-upgrade": Job(lambda lab: pkgjobs.upgrade(lab.site(), "build-1"), _outdated),
+    "modify": Job(_modify, _with_dataset),
+    "modify-inside": Job(_modify_inside, _zone),
 }
