@@ -33,6 +33,10 @@ def marker(what: str = "exit", number: int = 0) -> str:
     return f"\x1ezonemgr:{NONCE}:{what}:{number}\n"
 
 
+CONTRACT = (
+    "c=$(/usr/bin/ps -o ctid= -p $$ 2>/dev/null); "
+    f"case $c in *[0-9]) printf '\\036zonemgr:{NONCE}:ctid:%d\\n' $c >&2 ;; esac"
+)
 REPORT = f"s=$?; printf '\\036zonemgr:{NONCE}:exit:%d\\n' $s >&2; exit $s"
 
 
@@ -72,7 +76,7 @@ def test_a_build_as_root_is_one_word_for_the_failsafe_shell(illumos: Any, nonce:
     run = shlex.join(["/usr/bin/env", "A=b c", "B=1", "/bin/sh", "-c", "make 'all it' && ls"])
     assert illumos.log[0].argv == (
         *("pfexec", "zlogin", "-S", "build-1"),
-        f"trap : HUP INT QUIT TERM; {cwd}; {run}; {REPORT}",
+        f"trap : HUP INT QUIT TERM; {CONTRACT}; {cwd}; {run}; {REPORT}",
     )
 
 
@@ -80,11 +84,27 @@ def test_a_build_as_a_user_replaces_the_login_shell(illumos: Any, nonce: str) ->
     illumos.answers_any("pfexec", "zlogin", reply=lambda words: ("", marker(), 0))
     end = zlogin.run(illumos.host, Z, "make", user=UserName("jim"), on_stdout=print, on_stderr=print)
     assert end == CommandEnd(0)
-    line = f"trap : HUP INT QUIT TERM; /bin/sh -c make; {REPORT}"
+    line = f"trap : HUP INT QUIT TERM; {CONTRACT}; /bin/sh -c make; {REPORT}"
     assert illumos.log[0].argv == (
         *("pfexec", "zlogin", "-l", "jim", "build-1"),
         f"exec /bin/sh -c {shlex.quote(line)}",
     )
+
+
+def test_the_contract_is_told_while_it_runs_and_is_no_end(illumos: Any, nonce: str) -> None:
+    said = f"\x1ezonemgr:{NONCE}:ctid:1234567\n"
+    illumos.answers_any("pfexec", "zlogin", reply=lambda words: ("", said + "err", 0))
+    told: list[int] = []
+    end = zlogin.run(illumos.host, Z, "x", on_stdout=print, on_stderr=print, on_contract=told.append)
+    assert told == [1234567]
+    assert end.status is None and end.trouble == "zlogin ended with 0: err"
+
+
+@pytest.mark.parametrize(("answer", "gone"), [("gone\n", True), ("", False)])
+def test_a_contract_is_ended_from_inside(illumos: Any, nonce: str, answer: str, gone: bool) -> None:
+    illumos.answers_any("pfexec", "zlogin", reply=lambda words: (answer, marker(), 0))
+    assert zlogin.end_contract(illumos.host, Z, 77) is gone
+    assert "/usr/bin/pkill -$signal -c 77" in illumos.log[0].stdin
 
 
 def test_login_and_console_have_the_terminal(illumos: Any) -> None:

@@ -82,23 +82,49 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     limit: float | None = None,
+    on_contract: Callable[[int], None] | None = None,
 ) -> CommandEnd:
     """Run a command line with /bin/sh in a running zone, its output handed over live; how it ended.
 
     Without `user` as root in failsafe mode (cwd /, a bare environment), else through a login of that user
     (cwd and environment are the user's). `env` and `cwd` apply inside. Standard input is empty. Raises
-    CommandTimeout, and then, as after an interrupt, the command goes on inside: end it with
-    processes.kill_all or a halt.
+    CommandTimeout, and then, as after an interrupt, the command goes on inside: end it with `end_contract`
+    (`on_contract` is told the number as soon as it runs), or halt the zone.
     """
     nonce = new_nonce()
     line = wrapped(command, nonce, env=env or {}, cwd=cwd)
     words = ["-S", zone, line] if user is None else ["-l", user, zone, login_shell_line(line)]
-    sieve = StreamFilter(nonce, on_stderr)
+    sieve = StreamFilter(nonce, on_stderr, on_contract)
     try:
         done = host.stream("zlogin", *words, on_stdout=on_stdout, on_stderr=sieve.feed, limit=limit)
     finally:
         sieve.close()
     return CommandEnd(0) if host.dry_run else _end(sieve, done, cwd)
+
+
+def end_contract(host: Host, zone: ZoneName, number: int) -> bool:
+    """End all processes of a contract in a running zone, TERM first and KILL after a second; False if some stay.
+
+    zlogin gives each of its commands a contract that all its descendants stay in, whatever sessions and process
+    groups they make (gate, zlogin.c: init_template; pgrep.c: -c). Only what they had SMF or cron start is not in it.
+    """
+    done = run_script(host, zone, _END.format(number=number), limit=host.limits.change)
+    return "gone" in done.stdout
+
+
+_END = """\
+signal=TERM n=0
+while :; do
+	status=0
+	/usr/bin/pkill -$signal -c {number} || status=$?
+	[ $status -eq 0 ] || break
+	n=$((n + 1))
+	[ $n -lt 5 ] || signal=KILL
+	[ $n -lt 25 ] || break
+	sleep 0.2 2> /dev/null || sleep 1
+done
+[ $status -ne 1 ] || echo gone
+"""
 
 
 def login(host: Host, zone: ZoneName, *, user: UserName | None = None) -> int:
@@ -125,7 +151,7 @@ def wrapped(command: str, nonce: str, *, env: Mapping[str, str], cwd: str | None
     are back to their default in the command, ignored ones would not be.
     """
     _check(command, env, cwd)
-    parts = ["trap : HUP INT QUIT TERM"]
+    parts = ["trap : HUP INT QUIT TERM", _CONTRACT.format(say=_say(nonce, "ctid", "$c"))]
     if cwd is not None:
         parts.append(f"cd -- {shlex.quote(cwd)} 2>/dev/null || {{ {_say(nonce, 'cwd', '125')}; exit 125; }}")
     pairs = [f"{name}={value}" for name, value in env.items()]
@@ -159,6 +185,10 @@ def _check(command: str, env: Mapping[str, str], cwd: str | None) -> None:
         raise UsageError(f"the directory {cwd!r} is not absolute", hint="give a path inside the zone: /build")
 
 
+# Which contract this is; a zone whose ps cannot tell says nothing.
+_CONTRACT = "c=$(/usr/bin/ps -o ctid= -p $$ 2>/dev/null); case $c in *[0-9]) {say} ;; esac"
+
+
 def _say(nonce: str, what: str, value: str) -> str:
     return f"printf '\\036zonemgr:{nonce}:{what}:%d\\n' {value} >&2"
 
@@ -174,13 +204,17 @@ class StreamFilter:
     """Takes the marked lines of one run out of a byte stream; every other byte goes on unchanged and at once.
 
     Only bytes that may be the beginning of a marker wait for what follows them. `said` is the last marker:
-    what (`exit` or `cwd`) and its number. `tail` are the last bytes of the others.
+    what (`exit` or `cwd`) and its number; the contract's goes to `on_contract`. `tail` are the last bytes of the
+    others.
     """
 
-    def __init__(self, nonce: str, forward: Chunk) -> None:
+    def __init__(self, nonce: str, forward: Chunk, on_contract: Callable[[int], None] | None = None) -> None:
+        self._on_contract = on_contract
         self._start = _SIGN + f"zonemgr:{nonce}:".encode()
-        self._marker = re.compile(re.escape(self._start) + rb"(exit|cwd):([0-9]{1,5})\n")
-        self._longest = len(self._start) + len(b"exit:00000\n")
+        self._marker = re.compile(
+            re.escape(self._start) + rb"(?:(exit|cwd):([0-9]{1,5})|(ctid):([0-9]{1,10}))\n"
+        )
+        self._longest = len(self._start) + len(b"exit:0000000000\n")
         self._forward = forward
         self._held = b""
         self.said: tuple[str, int] | None = None
@@ -195,13 +229,19 @@ class StreamFilter:
             data = data[at:]
             found = self._marker.match(data)
             if found:
-                self.said = (found[1].decode(), int(found[2]))
+                self._heard(found[1], int(found[2] or found[4]))
                 data = data[found.end() :]
             elif data and self._complete(data):
                 self._pass(data[:1])
                 data = data[1:]
             else:
                 self._held, data = data, b""
+
+    def _heard(self, what: bytes | None, number: int) -> None:
+        if what:
+            self.said = (what.decode(), number)
+        elif self._on_contract:
+            self._on_contract(number)
 
     def close(self) -> None:
         """The stream has ended: what was held back was no marker."""

@@ -18,7 +18,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zonemgr.lab import tools
+from zonemgr.lab import contracts, tools
 from zonemgr.lab.world import OWN, LabError
 
 # Names an illumos host has for what the machine calls otherwise; made only where the machine has the second
@@ -87,6 +87,9 @@ def write(lab: Path) -> Interpreter:
         _put(folder / "zonemgr", _zonemgr_shim())
         _put(folder / "id", ID)
         _put(folder / "lab-id", _shim("id", python))
+        _put(folder / "lab-pkill", _shim("pkill", python))
+        _put(folder / "ps", contracts.PS)
+        _put(folder / "pkill", contracts.PKILL)
     _link(lab / "programs/usr/sbin/sh", "/bin/sh")
     for alias, name in ALIASES.items():
         if Path("/usr/bin", name).exists() and not Path("/usr/bin", alias).exists():

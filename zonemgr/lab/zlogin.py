@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from zonemgr.lab import accounts, cell, options, processes, su, zonefs, zonepower, zonestore
+from zonemgr.lab import accounts, cell, contracts, options, processes, su, zonefs, zonepower, zonestore
 from zonemgr.lab.call import Call, TimeLimit
 from zonemgr.lab.pump import Pump, readable
 
@@ -227,7 +227,7 @@ def _by_su(user: str, line: str, env: dict[str, str]) -> int:
 def _command(call: Call, order: Order, place: cell.Place) -> int:
     """Run it on three pipes: its exit status, and 0 when a signal ended it, as zlogin has it."""
     pump = Pump(None if order.no_stdin else call.stdin, call.stdout, call.stderr)
-    child = cell.spawn(place, body(call, order), pump.descriptors)
+    child = cell.spawn(place, contracts.of_its_own(body(call, order)), pump.descriptors)
     ended = os.pidfd_open(child)
     pump.started()
     try:

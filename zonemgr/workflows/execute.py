@@ -144,21 +144,25 @@ def in_zone(site: Site, name: str, command: Command) -> Outcome:
     zone_name = ZoneName(name)
     look = glimpse(site)
     privilege.require(look, "zone", *(["zfs"] if command.discard != "off" else []))
-    survey.managed(look, zone_name)
-    with job(site, [zone_name], records.new_run_id()) as work:
+    # An image that runs cannot be cloned, so clones wait, and this waits for them.
+    images = [zone_name] if survey.managed(look, zone_name).kind == survey.GIZ else []
+    with job(site, [zone_name], records.new_run_id(), images=images) as work:
         zone = survey.managed(glimpse(site), zone_name)
         _refuse_serving_image(zone, command)
         before = Before(str(zone_name), str(zone.row.state), zone.run)
         work.do(before)
         snap = _snapshot_before(work, zone, command)
-        life.bring_up(site, zone_name)
+        if snap or before.state != ZoneState.RUNNING.value:
+            life.bring_up(site, zone_name)
         work.do(Running(str(zone_name), zone.run))
         outcome = _run(work, zone.name, command)
         _write_down(work, outcome)
         if snap:
             _after(work, zone, snap, roll_back=command.discards(outcome.verdict))
-        if snap or before.state != ZoneState.RUNNING.value:
+        if before.state != ZoneState.RUNNING.value:
             before.undo(site.host)
+        elif str(survey.zone(site.host, zone.name).state) != before.state:
+            life.bring_up(site, zone_name)  # as it was: who comes next does not wait for a running zone
         work.begun.clear()
     return outcome
 
@@ -277,26 +281,32 @@ def _after(work: Job, zone: survey.Managed, snap: str, *, roll_back: bool) -> No
 def _run(work: Job, zone: str, command: Command) -> Outcome:
     """Run it, its output live on ours and in the run's record; never raises for what the command did.
 
-    When it is cut short (limit, signal, lost zlogin) the zone is halted: it would go on inside (facts sheet 6.4).
+    When it is cut short (limit, signal, lost zlogin) it would go on inside (facts sheet 6.4): it is ended there, and
+    when that cannot be done the zone is halted.
     """
     work.report.note(f"run in {zone} as {command.user}: {command.text}")
     user = None if command.user in ("root", "-S") else UserName(command.user)
+    contracts: list[int] = []
     try:
         ended = zlogin.run(
             work.site.host, ZoneName(zone), command.text, user=user, env=command.env, cwd=command.cwd or None,
             on_stdout=_tee(1, work, "stdout"), on_stderr=_tee(2, work, "stderr"), limit=command.timeout or None,
+            on_contract=contracts.append,
         )  # fmt: skip
     except CommandTimeout:
-        parts.stop(work.site.host, zone)
-        words = f"the command was ended after its limit of {command.timeout:g} seconds, and the zone halted"
+        halted = "" if _ended_inside(work, zone, contracts) else ", and the zone halted"
+        words = f"the command was ended after its limit of {command.timeout:g} seconds{halted}"
         return _trouble(work, zone, "timeout", TIMED_OUT, words)
     except (UsageError, CommandNotFound):
         raise  # nothing was started in the zone
     except BaseException:
         with interrupts_held():
-            parts.stop(work.site.host, zone)
+            if _ended_inside(work, zone, contracts):
+                work.keep_only([step for step in work.begun if isinstance(step, Running)])
         raise
     if ended.status is None:
+        if contracts:  # it may be zlogin alone that is gone
+            _ended_inside(work, zone, contracts)
         return _trouble(
             work, zone, "environment", ENVIRONMENT, f"nothing is known of the command: {ended.trouble}"
         )
@@ -305,6 +315,17 @@ def _run(work: Job, zone: str, command: Command) -> Outcome:
     return Outcome(
         zone, "ok" if ended.status == 0 else "failed", ended.status, True, work.run, words, unfinished
     )
+
+
+def _ended_inside(work: Job, zone: str, contracts: list[int]) -> bool:
+    """End what the command has left running in the zone; False when the zone had to be halted for it."""
+    try:
+        if contracts and zlogin.end_contract(work.site.host, ZoneName(zone), contracts[-1]):
+            return True
+    except ZonemgrError as failed:
+        work.report.warn(f"what runs in {zone} could not be ended there: {failed}")
+    parts.stop(work.site.host, zone)
+    return False
 
 
 def _trouble(work: Job, zone: str, verdict: str, code: int, words: str) -> Outcome:
