@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from zonemgr import locks, records
 from zonemgr.errors import CommandError, ZonemgrError
 from zonemgr.host import smf, zlogin, zoneadm
@@ -103,6 +105,7 @@ def until_installed(site: Site, zone: ZoneName, limit: float) -> None:
 def reboot(site: Site, name: str) -> None:
     """Halt and boot at once, not graceful."""
     with _zone(site, name) as zone:
+        _missing_vnics(site, zone)
         zoneadm.reboot(site.host, zone)
 
 
@@ -155,7 +158,10 @@ def wait(site: Site, zone: ZoneName, milestone: str, limit: float) -> None:
 
 
 class _zone:  # noqa: N801 - reads as a verb where it is used: with _zone(site, name) as zone
-    """A managed zone under its lock, after what dead runs left on it was cleared up."""
+    """A managed zone under its lock, after what dead runs left on it was cleared up.
+
+    A golden image under its second lock as well: it is not cloned while it changes its state.
+    """
 
     def __init__(self, site: Site, name: str) -> None:
         self.site, self.name = site, ZoneName(name)
@@ -163,18 +169,19 @@ class _zone:  # noqa: N801 - reads as a verb where it is used: with _zone(site, 
     def __enter__(self) -> ZoneName:
         look = glimpse(self.site)
         privilege.require(look, "zone")
-        survey.managed(look, self.name)
-        if not self.site.host.dry_run:
-            self.lock = locks.zone_lock(
-                self.site.config, self.name, records.new_run_id(), waiting=self.site.report.note
-            )
-            self.lock.__enter__()
-            job.recover_zone(self.site, self.name)
+        kind = survey.managed(look, self.name).kind
+        with contextlib.ExitStack() as taken:
+            if not self.site.host.dry_run:
+                config, run, waiting = self.site.config, records.new_run_id(), self.site.report.note
+                taken.enter_context(locks.zone_lock(config, self.name, run, waiting=waiting))
+                if kind == survey.GIZ:
+                    taken.enter_context(locks.image_lock(config, self.name, run, waiting=waiting))
+                job.recover_zone(self.site, self.name)
+            self.locks = taken.pop_all()
         return self.name
 
     def __exit__(self, *trouble: object) -> None:
-        if not self.site.host.dry_run:
-            self.lock.__exit__(None, None, None)
+        self.locks.close()
 
 
 def _missing_vnics(site: Site, zone: ZoneName) -> None:
