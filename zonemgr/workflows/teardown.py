@@ -6,12 +6,31 @@ from dataclasses import dataclass
 
 from zonemgr import records
 from zonemgr.errors import NotOurs, ZonemgrError
-from zonemgr.host import zonecfg
+from zonemgr.host import system, zonecfg
 from zonemgr.host.door import Host
-from zonemgr.model import Dataset, ZoneName, ZoneState
-from zonemgr.workflows import furnish, parts, privilege, storage, survey
+from zonemgr.model import Dataset, ZoneName, ZoneRow, ZoneState
+from zonemgr.workflows import furnish, parts, privilege, steps, storage, survey
 from zonemgr.workflows.job import Job, Site, glimpse, job
 from zonemgr.workflows.steps import Remembering, Step
+
+
+@dataclass(frozen=True)
+class DropConfiguration(Step):
+    """Delete the configuration of a zone that has nothing else; zonecfg does it whole or not at all."""
+
+    zone: str
+
+    def __str__(self) -> str:
+        return f"delete the configuration of {self.zone}"
+
+    def do(self, host: Host) -> None:
+        zonecfg.delete(host, ZoneName(self.zone))
+
+    def prove(self, host: Host) -> None:
+        if survey.find(host, self.zone) is not None:
+            raise ZonemgrError(
+                f"zone {self.zone} is still configured", hint=f"see: zoneadm -z {self.zone} list -v"
+            )
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,8 @@ class TakeDown(Step):
             parts.uninstall(host, self.zone, home)
         if state is not None:
             zonecfg.delete(host, ZoneName(self.zone))
-        parts.remove_vnics(host, self.vnics)
+        for name in parts.remove_vnics(host, self.vnics):
+            steps.warn(f"VNIC {name} of zone {self.zone} stays busy; it is left for: zonemgr gc --yes")
         storage.remove_made(host, self.zone, self.datasets, self.run)
 
     def prove(self, host: Host) -> None:
@@ -69,13 +89,32 @@ def destroy(site: Site, name: str) -> None:
     zone = ZoneName(name)
     look = glimpse(site)
     privilege.require(look, "zone", "zfs")
-    survey.zone(look, zone)
+    if _only_configured(look, site, survey.zone(look, zone)):
+        with job(site, [zone], records.new_run_id(), supersede=True) as work:
+            if _only_configured(site.host, site, survey.zone(site.host, zone)):
+                work.do(DropConfiguration(zone))
+        return
     images = [zone] if _managed_or_half_made(look, site, zone).kind == survey.GIZ else []
     with job(site, [zone], records.new_run_id(), images=images, supersede=True) as work:
         look = glimpse(site)
         if survey.find(look, zone) is None:
             return  # clearing up after a dead run has removed it
         work.do(step_for(look, site, zone), look=look)
+
+
+def _only_configured(look: Host, site: Site, row: ZoneRow) -> bool:
+    """A configuration where zonemgr keeps its zones, without its attrs, and nothing on disk: made by hand, or by the
+    predecessor. There is nothing to lose but the configuration.
+    """
+    kept = [survey.containment(site.config, kind)[1] for kind in (survey.GIZ, survey.DIZ)]
+    if row.state is not ZoneState.CONFIGURED or row.path.rpartition("/")[0] not in kept:
+        return False
+    attrs = [attr.name for attr in zonecfg.export(look, ZoneName(row.name)).attr]
+    if any(name.startswith("zonemgr.") for name in attrs):
+        return False
+    homes = [survey.home_of(site.config, kind, row.name)[0] for kind in (survey.GIZ, survey.DIZ)]
+    there = any(fs.name in homes or fs.mountpoint == row.path for fs in survey.filesystems(look))
+    return not there and not system.path_exists(look, row.path)
 
 
 def step_for(look: Host, site: Site, name: str) -> TakeDown:
