@@ -31,6 +31,8 @@ def remove_marked(host: Host, tops: Sequence[str], run: str, *, sources: Sequenc
         if not rows:
             return
         turn = _outsider(rows, sources) or _destroy_what_is_free(host, rows)
+        if host.dry_run:
+            return  # it would find the same for ever
         if not turn:
             continue
         promoted += 1
