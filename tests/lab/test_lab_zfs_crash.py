@@ -151,6 +151,16 @@ def test_a_living_command_is_left_alone(furnished: Path, tmp_path: Path) -> None
     host.world.close()
 
 
+def test_a_command_that_finishes_while_it_is_looked_at_is_no_trouble(furnished: Path, tmp_path: Path) -> None:
+    """Listed, and gone when it is to be read: so it looks to another command that has just taken the lock."""
+    shutil.copytree(furnished, tmp_path / "lab", symlinks=True)
+    host = Host(World(tmp_path / "lab"))
+    (host.world.store / "journal" / f"1.{os.getppid()}").symlink_to("/nonexistent")
+    assert host.run("zfs create rpool/t/new")[0] == 0
+    assert "rpool/t/new" in host.names()
+    host.world.close()
+
+
 def test_a_sender_and_a_receiver_joined_by_a_pipe_do_not_wait_for_each_other(
     furnished: Path, tmp_path: Path
 ) -> None:

@@ -76,7 +76,7 @@ def remove(path: Path) -> None:
             function(name)
 
     if path.is_symlink() or path.is_file():
-        path.unlink()
+        path.unlink(missing_ok=True)
     elif path.exists():
         import shutil  # takes longer to import than most commands to run
 
@@ -312,9 +312,16 @@ def _reconcile_locked(world: World) -> None:
 
 
 def _lines(journal: Path) -> list[Line]:
-    """The journal's lines; the last may have been cut off, then its move was not begun."""
+    """The journal's lines; the last may have been cut off, then its move was not begun.
+
+    One that has gone since it was listed belongs to a command that was just finishing.
+    """
+    try:
+        written = journal.read_text()
+    except FileNotFoundError:
+        return []
     lines = []
-    for text in journal.read_text().splitlines():
+    for text in written.splitlines():
         with contextlib.suppress(ValueError):
             lines.append(json.loads(text))
     return lines
