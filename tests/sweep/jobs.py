@@ -11,6 +11,7 @@ from zonemgr.workflows import (
     archives,
     disposable,
     execute,
+    gc,
     golden,
     life,
     modify,
@@ -21,8 +22,8 @@ from zonemgr.workflows import (
     upgrade,
 )
 from zonemgr.workflows.disposable import DisposableRequest
-from zonemgr.workflows.layers import ImageWish
 from zonemgr.workflows.furnish import Wishes
+from zonemgr.workflows.layers import ImageWish
 from zonemgr.workflows.wanted import Drops
 
 FILE = "/export/tools.zone"
@@ -104,6 +105,13 @@ def _modify_inside(lab: Lab) -> object:
     return modify.modify(lab.site(), "build-1", Wishes(users="builder", cap_cpu="2"))
 
 
+def _remains(lab: Lab) -> None:
+    """As a zone leaves them that was deleted by hand."""
+    lab.run("dladm", "create-vnic", "-t", "-l", "net0", "zmabcdef_0")
+    mark = "zonemgr:run=20260101T000000Z-abcdef"
+    lab.run("zfs", "create", "-o", mark, "-o", "zoned=on", "-o", "mountpoint=/made", "rpool/export/made")
+
+
 JOBS: dict[str, Job] = {
     "create-giz": Job(lambda lab: golden.create(lab.site(), golden.GoldenRequest(zone="more"))),
     "create-giz-derived": Job(lambda lab: golden.create(lab.site(), DERIVED)),
@@ -132,4 +140,5 @@ JOBS: dict[str, Job] = {
     "pkg-upgrade": Job(lambda lab: pkgjobs.upgrade(lab.site(), "build-1"), _outdated),
     "modify": Job(_modify, _with_dataset),
     "modify-inside": Job(_modify_inside, _zone),
+    "gc": Job(lambda lab: gc.collect(lab.site(), remove=True), _remains),
 }

@@ -9,7 +9,6 @@ import typer
 from zonemgr.cli import options as o
 from zonemgr.cli import show
 from zonemgr.cli.runtime import Runtime
-from zonemgr.errors import UsageError
 
 
 @o.gathers(wishes=o.FURNISHINGS, drops=o.DROPS)
@@ -20,8 +19,23 @@ def modify(
     zone: o.Zone = "",
     restart: o.Restart = False,
 ) -> None:
-    """Change what a zone has; in force at its next boot, or at once with --restart."""
-    raise UsageError("not built yet")
+    """Change what a zone has: all of it as one job, or nothing.
+
+    What the zone is given or loses on the host (mounts, datasets, clones, VNICs, limits) is in force at its next boot,
+    or at once with --restart; a halted zone stays halted, with --restart too. Accounts, automounts and the size of
+    /tmp are changed inside at once: a running zone goes on running; a halted one is booted to single-user for it and
+    halted again. What was made for the zone and is dropped is destroyed as soon as the zone is down. To replace
+    something, drop it and give it in one command. A golden image takes what is for itself; for what its clones are to
+    have inside, make another image.
+    """
+    from zonemgr.workflows import modify as modifying
+    from zonemgr.workflows.furnish import Wishes
+    from zonemgr.workflows.wanted import Drops
+
+    runtime: Runtime = ctx.obj
+    name = runtime.named(zone)
+    done = modifying.modify(runtime.site, name, Wishes(**wishes), Drops(**drops), restart=restart)
+    runtime.show(done.as_dict(), None if runtime.dry_run else f"in force {done.in_force}")
 
 
 def gc(ctx: typer.Context, yes: o.Yes = False) -> None:

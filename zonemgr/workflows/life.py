@@ -9,7 +9,7 @@ from zonemgr.errors import CommandError, ZonemgrError
 from zonemgr.host import smf, zlogin, zoneadm
 from zonemgr.host.door import Host
 from zonemgr.model import UserName, ZoneName, ZoneState
-from zonemgr.workflows import job, parts, privilege, survey
+from zonemgr.workflows import job, parts, pending, privilege, survey
 from zonemgr.workflows.job import Site, glimpse
 
 
@@ -169,7 +169,8 @@ class _zone:  # noqa: N801 - reads as a verb where it is used: with _zone(site, 
     def __enter__(self) -> ZoneName:
         look = glimpse(self.site)
         privilege.require(look, "zone")
-        kind = survey.managed(look, self.name).kind
+        found = survey.managed(look, self.name)
+        kind, self.home, self.waiting = found.kind, found.dataset, bool(found.marks.get("pending"))
         with contextlib.ExitStack() as taken:
             if not self.site.host.dry_run:
                 config, run, waiting = self.site.config, records.new_run_id(), self.site.report.note
@@ -177,11 +178,24 @@ class _zone:  # noqa: N801 - reads as a verb where it is used: with _zone(site, 
                 if kind == survey.GIZ:
                     taken.enter_context(locks.image_lock(config, self.name, run, waiting=waiting))
                 job.recover_zone(self.site, self.name)
+                self._settle()
             self.locks = taken.pop_all()
         return self.name
 
     def __exit__(self, *trouble: object) -> None:
-        self.locks.close()
+        with self.locks:
+            if not (trouble[0] or self.site.host.dry_run):
+                self._settle()
+
+    def _settle(self) -> None:
+        """What was taken from the zone while it ran goes when it is down, before it boots or after it has halted."""
+        if self.waiting:
+            try:
+                left = pending.settle(self.site.host, self.name, self.home)
+            except ZonemgrError as refused:  # no reason not to halt or boot
+                left = [str(refused)]
+            for text in left:
+                self.site.report.warn(text)
 
 
 def _missing_vnics(site: Site, zone: ZoneName) -> None:

@@ -1,3 +1,313 @@
-"""Changing a zone that exists."""
+"""Changing a zone that exists: checked as a whole, done as one job, undone wholly when any of it fails.
+
+Nothing changes a running zone's configuration under it (facts sheet 5): what is in zonecfg is in force at its next
+boot, which `restart` brings at once. What was made for the zone and is dropped is removed when the zone is down, at
+once or later (see pending). What has to be done inside is done now: in a running zone as it is, with its old files
+kept until all is well; a halted zone is booted to single-user for it, and halted again, after a snapshot to return to.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zonemgr.errors import NotThere, UsageError, ZonemgrError
+from zonemgr.host import smf, zfs, zonecfg, zonechange, zonescript
+from zonemgr.host.door import Host
+from zonemgr.host.zonescript import parse_export
+from zonemgr.model import Dataset, RunId, ZoneName, ZoneState
+from zonemgr.workflows import (
+    building,
+    furnish,
+    inside,
+    naming,
+    parts,
+    pending,
+    privilege,
+    removing,
+    restoring,
+    setup,
+    snaps,
+    storage,
+    survey,
+)
+from zonemgr.workflows.execute import RestoreRoot
+from zonemgr.workflows.furnish import Furniture, Wishes
+from zonemgr.workflows.job import Job, Site, glimpse
+from zonemgr.workflows.steps import Step, warn
+from zonemgr.workflows.wanted import Drops, Wanted, work_out
+
+INSIDE = {
+    "users": "--copy-users", "groups": "--copy-groups", "elevated": "--elevate-users", "autonfs": "--mount-autonfs",
+    "tmpfs_size": "--tmpfs-size",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Modified:
+    """What came of it."""
+
+    zone: str
+    changed: tuple[str, ...]  # the steps, in an administrator's words
+    in_force: str  # "now", "at the next boot"
+    waiting: str  # what is removed at the next halt
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "zone": self.zone, "changed": list(self.changed), "in_force": self.in_force,
+            "waiting": self.waiting.split(),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A change, worked out."""
+
+    zone: survey.Managed
+    things: Furniture
+    drops: Drops
+    wanted: Wanted
+    text: str  # what `zonecfg export` says now
+    running: bool
+    restart: bool
+
+    @property
+    def inside(self) -> bool:
+        """Is there anything to do inside the zone?"""
+        things, drops = self.things, self.drops
+        added = things.users or things.groups or things.elevated or things.autonfs or things.links
+        dropped = drops.users or drops.groups or drops.elevated or drops.autonfs or self.wanted.links
+        return bool(added or dropped or things.caps.tmpfs or drops.tmpfs_size)
+
+
+@dataclass(frozen=True)
+class SetQuota(Step):
+    """Limit the disk space of a zone's home; `none` for no limit. Undo sets what was there before."""
+
+    home: str
+    quota: str
+    before: str  # bytes, or `none`
+
+    def __str__(self) -> str:
+        return f"set the quota of {self.home} to {self.quota}"
+
+    def check(self, host: Host) -> None:
+        if self.quota == "none":
+            return
+        used = int(zfs.get(host, Dataset(self.home), "used").get("used", "0"))
+        if (zonescript.size(self.quota) or 0) < used:
+            raise ZonemgrError(
+                f"{self.home} uses more than {self.quota} already: {used} bytes",
+                hint=f"see: zfs list -o space -r {self.home}",
+            )
+
+    def do(self, host: Host) -> None:
+        zfs.set_properties(host, Dataset(self.home), {"quota": self.quota})
+
+    def undo(self, host: Host) -> None:
+        if zfs.exists(host, Dataset(self.home)):
+            zfs.set_properties(host, Dataset(self.home), {"quota": self.before})
+
+
+@dataclass(frozen=True)
+class BootAgain(building.BootZone):
+    """Boot a zone that may have missed a reboot of the host: its temporary VNICs are made again first."""
+
+    def do(self, host: Host) -> None:
+        parts.remake_vnics(host, self.zone)
+        super().do(host)
+
+
+@dataclass(frozen=True)
+class TidyUp(Step):
+    """Remove what the zone no longer needs, and the snapshot of the way back. Undoing it is finishing it."""
+
+    zone: str
+    home: str
+    snapshot: str  # its name; empty: none was taken
+    was_down: bool = False  # since its configuration changed
+
+    def __str__(self) -> str:
+        return f"tidy up after changing {self.zone}"
+
+    def do(self, host: Host) -> None:
+        if self.snapshot:
+            snaps.DropSnapshot(self.zone, self.home, self.snapshot).do(host)
+        for text in pending.settle(host, self.zone, Dataset(self.home), was_down=self.was_down):
+            warn(text)
+
+    def undo(self, host: Host) -> None:
+        self.do(host)
+
+
+def modify(
+    site: Site, name: str, wishes: Wishes | None = None, drops: Drops | None = None, *, restart: bool = False
+) -> Modified:
+    """Change what a zone has. With `restart` a running zone is stopped and started; a halted one stays halted."""
+    wishes, drops = wishes or Wishes(), drops or Drops()
+    if wishes == Wishes() and drops == Drops():
+        raise UsageError(f"what is to change in zone {name}?", hint="see: zonemgr modify --help")
+    drops.check()
+    _network(site, wishes, drops)
+    with snaps.opened(site, name) as (work, zone):
+        look = glimpse(site)
+        _check_state(zone)
+        _check_golden(zone, wishes, drops)
+        plan = _plan(look, site, zone, wishes, drops, restart, work.run)
+        host_side = _on_the_host(look, plan)
+        changed = tuple(str(step) for step in host_side)
+        for text in plan.wanted.told:
+            site.report.note(text)
+        if plan.running and not restart:
+            changed += _live(work, plan, host_side)
+        else:
+            changed += _down(work, plan, host_side)
+    return _outcome(site, plan, changed)
+
+
+def _network(site: Site, wishes: Wishes, drops: Drops) -> None:
+    if wishes.vnics or wishes.over or drops.vnics:
+        privilege.require(glimpse(site), "network")
+
+
+def _check_state(zone: survey.Managed) -> None:
+    if zone.row.state not in (ZoneState.RUNNING, ZoneState.INSTALLED):
+        raise ZonemgrError(
+            f"zone {zone.name} is {zone.row.state}; to be changed it must be installed or running",
+            hint=f"zonemgr halt {zone.name}",
+        )
+
+
+def _check_golden(zone: survey.Managed, wishes: Wishes, drops: Drops) -> None:
+    """Clones are made from a golden image's snapshot, so what is changed inside would never reach one."""
+    if zone.kind != survey.GIZ:
+        return
+    for word, option in INSIDE.items():
+        if getattr(wishes, word) or getattr(drops, word):
+            raise UsageError(
+                f"{option} in golden image {zone.name} would not reach its clones: they are made from a snapshot",
+                hint=f"give it to the clones: create-diz {option} …; or make an image that has it: "
+                f"create-giz -c {zone.name} {option} …",
+            )
+
+
+def _plan(
+    look: Host, site: Site, zone: survey.Managed, wishes: Wishes, drops: Drops, restart: bool, run: RunId
+) -> Plan:
+    text = zonecfg.export_text(look, ZoneName(zone.name))
+    now = parse_export(text)
+    things = furnish.parse(wishes, tag=naming.tail(run))
+    wanted = work_out(look, now, things, drops)  # says of what the zone has already that it has it
+    homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
+    things.check_on(look, homes=[*homes, zone.dataset])
+    things = storage.settle(look, site, things.seen_on(look), zone.name, run)
+    wanted = work_out(look, now, things, drops)  # once more, knowing what the clones come to
+    setup.accounts_there(look, things.users, things.groups, things.elevated)
+    removing.check_marked(look, wanted.datasets, zone.run)
+    running = zone.row.state is ZoneState.RUNNING
+    return Plan(zone, things, drops, wanted, text, running, restart)
+
+
+def _on_the_host(look: Host, plan: Plan) -> list[Step]:
+    """Steps outside the zone, the configuration after what it names and before what it no longer names."""
+    zone, home = plan.zone, plan.zone.dataset
+    steps = storage.before_configuration(look, plan.things, zone.run)
+    steps += _quota(look, plan)
+    lines = zonechange.lines(parse_export(plan.text), plan.wanted.settings)
+    if lines:
+        steps.append(restoring.Reconfigure(zone.name, zone.run, tuple(lines), plan.text))
+    waiting = pending.of(look, home)
+    more = waiting.with_these(plan.wanted.vnics, plan.wanted.datasets)
+    if str(more) != str(waiting):
+        steps.append(pending.Remember(zone.name, home, str(more), str(waiting)))
+    return steps
+
+
+def _quota(look: Host, plan: Plan) -> list[Step]:
+    quota, home = plan.things.caps.quota, plan.zone.dataset
+    if not (quota or plan.drops.quota):
+        return []
+    before = zfs.get(look, home, "quota").get("quota", "none")
+    before = "none" if before == "0" else before
+    if plan.drops.quota and before == "none":
+        raise NotThere("the zone has no --quota to drop", hint=f"see: zfs get quota {home}")
+    return [SetQuota(home, quota or "none", before)]
+
+
+def _live(work: Job, plan: Plan, host_side: Sequence[Step]) -> tuple[str, ...]:
+    """In a running zone: what can be changed now; the rest waits for its next boot."""
+    zone = plan.zone
+    within = _within(plan, onward=False) if plan.inside else []
+    keeping: list[Step] = []
+    if within:
+        homes = inside.homes(work.site.host, plan.things.users)
+        keeping = [inside.KeepFiles(zone.name, work.run, zone.run, homes)]
+    work.do(*host_side, *keeping, *within)
+    work.keep_only(list(work.begun))
+    if within:
+        work.do(inside.ForgetFiles(zone.name, work.run, zone.run))
+    return tuple(str(step) for step in within)
+
+
+def _down(work: Job, plan: Plan, host_side: Sequence[Step]) -> tuple[str, ...]:
+    """In a zone that is halted, or stopped for this and started again."""
+    zone, limits = plan.zone, work.site.config.host
+    if plan.running:
+        work.do(snaps.StopForNow(zone.name, limits.shutdown_limit, zone.run))
+    work.do(*host_side)
+    snapshot = ""
+    within: list[Step] = []
+    if plan.inside:
+        snapshot = naming.before("modify")
+        within = _within(plan, onward=plan.running)
+        work.do(
+            building.TakeSnapshot(zone.name, zone.dataset, snapshot, work.run, hold=False, job="modify"),
+            RestoreRoot(zone.name, zone.dataset, snapshot, zone.run),
+            BootAgain(zone.name, zone.run, smf.SINGLE_USER, limits.single_user_limit, single_user=True),
+            *within,
+            building.AwaitMilestone(zone.name, smf.MULTI_USER_SERVER, limits.boot_limit)
+            if plan.running
+            else building.HaltZone(zone.name),
+        )
+    elif plan.running:
+        work.do(BootAgain(zone.name, zone.run, smf.MULTI_USER_SERVER, limits.boot_limit))
+    work.keep_only(list(work.begun))
+    work.do(TidyUp(zone.name, zone.dataset, snapshot, was_down=True))
+    return tuple(str(step) for step in within)
+
+
+def _within(plan: Plan, *, onward: bool) -> list[Step]:
+    """Steps inside the zone, which is up: away with what goes, then what comes."""
+    zone, things, drops = plan.zone, plan.things, plan.drops
+    steps: list[Step] = []
+    users, groups, elevated, autonfs = (drops.names(w) for w in ("users", "groups", "elevated", "autonfs"))
+    links = tuple(plan.wanted.links)
+    if users or groups or elevated or autonfs or links:
+        steps.append(inside.DropInside(zone.name, users, groups, elevated, autonfs, links))
+    if things.caps.tmpfs or drops.tmpfs_size:
+        steps.append(storage.SizeTmp(zone.name, things.caps.tmpfs))
+    added = things.users or things.groups or things.elevated or things.autonfs or things.links
+    if added or onward:
+        kept = [net.physical for net in plan.wanted.settings.net if net.physical not in things.links]
+        mounted = tuple(mount.dir for mount in plan.wanted.settings.fs)
+        steps.append(
+            inside.AddInside(
+                zone.name, things.temporary_links, things.lasting_links, tuple(kept), things.users, things.groups,
+                things.elevated, mounted, tuple(map(str, things.autonfs)), onward, 600.0,
+            )
+        )  # fmt: skip
+    return steps
+
+
+def _outcome(site: Site, plan: Plan, changed: tuple[str, ...]) -> Modified:
+    waiting = "" if site.host.dry_run else str(pending.of(glimpse(site), plan.zone.dataset))
+    force = "now" if plan.running and plan.restart else "at the next boot"
+    if (
+        plan.running
+        and not plan.restart
+        and not zonechange.lines(parse_export(plan.text), plan.wanted.settings)
+    ):
+        force = "now"
+    if waiting:
+        site.report.note(f"removed when zone {plan.zone.name} is halted: {waiting}")
+    return Modified(plan.zone.name, changed, force, waiting)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zonemgr.errors import ZonemgrError
+from zonemgr.errors import CommandError, ZonemgrError
 from zonemgr.host import zfs, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName
@@ -41,6 +41,11 @@ class Pending:
             tuple(name for kind, _, name in words if kind == "dataset"),
         )
 
+    @property
+    def delegated(self) -> tuple[str, ...]:
+        """The datasets that are no clones."""
+        return tuple(name for name in self.datasets if f"/{datasets.CLONES}/" not in name)
+
     def without(self, vnics: Sequence[str], datasets: Sequence[str]) -> Pending:
         return Pending(
             tuple(name for name in self.vnics if name not in vnics),
@@ -54,9 +59,8 @@ class Pending:
 
 def of(host: Host, home: Dataset) -> Pending:
     """What waits for this zone's halt; nothing for a zone without a dataset."""
-    if not any(row.name == home for row in survey.filesystems(host)):
-        return Pending()
-    return Pending.parse(zfs.get_local(host, home, PROPERTY).get(PROPERTY, ""))
+    row = next((row for row in survey.filesystems(host) if row.name == home), None)
+    return Pending.parse(row.marks.get("pending", "") if row else "")
 
 
 def remember(host: Host, home: Dataset, waiting: Pending) -> None:
@@ -66,15 +70,15 @@ def remember(host: Host, home: Dataset, waiting: Pending) -> None:
         zfs.inherit(host, home, PROPERTY)
 
 
-def settle(host: Host, zone: str, home: Dataset) -> list[str]:
-    """Remove what waits, if the zone is down; returns a line for each thing that cannot go yet.
+def settle(host: Host, zone: str, home: Dataset, *, was_down: bool = False) -> list[str]:
+    """Remove what waits, if the zone is down, or was since; returns a line for each thing that cannot go yet.
 
     A thing goes only if the zone's configuration does not name it (again), and a dataset only if it bears the zone's
     mark. May be cut short anywhere: what is not gone is still remembered.
     """
     waiting = of(host, home)
     row = survey.find(host, zone)
-    if not waiting or row is None or row.state.active:
+    if not waiting or row is None or (row.state.active and not was_down):
         return []
     settings = zonecfg.export(host, ZoneName(zone))
     run = settings.attribute(parts.RUN_ATTR) or ""
@@ -102,6 +106,8 @@ def _remove(host: Host, name: str, run: str) -> bool:
             removing.remove_marked(host, [name], run)
             removing.remove_ancestors(host, name)
     except ZonemgrError as refused:
+        if isinstance(refused, CommandError) and "busy" not in refused.stderr:
+            raise
         steps.warn(str(refused))
         return False
     return True
@@ -139,7 +145,8 @@ class Settle(Step):
         return f"remove what was taken from {self.zone}"
 
     def do(self, host: Host) -> None:
-        settle(host, self.zone, Dataset(self.home))
+        for text in settle(host, self.zone, Dataset(self.home)):
+            steps.warn(text)
 
     def undo(self, host: Host) -> None:
         settle(host, self.zone, Dataset(self.home))

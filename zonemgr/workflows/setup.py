@@ -79,10 +79,12 @@ def accounts_there(host: Host, users: Sequence[str], groups: Sequence[str], elev
 def script(
     host: Host, zone: str, *, vnics: Sequence[str], links: Sequence[str], users: Sequence[str], groups: Sequence[str],
     elevated: Sequence[str], mounted: Sequence[str], autonfs: Sequence[str] = (), onward: bool = True,
+    kept: Sequence[str] = (),
 ) -> Script:  # fmt: skip
     """The whole script; it holds password hashes, so it goes to the zone on standard input only.
 
-    `autonfs`: `PATH|HOST:/PATH` each. `onward`: the zone goes on to multi-user.
+    `autonfs`: `PATH|HOST:/PATH` each. `onward`: the zone goes on to multi-user. `kept`: links that a zone which was
+    set up before has already.
     """
     copied = [user for user in users if user != ROOT]
     book, refused = _book(host, passwords=bool(copied)) if copied or groups else (Accounts((), ()), False)
@@ -102,12 +104,18 @@ def script(
             elevated=[user for user in elevated if user != ROOT],
             autonfs=[tuple(word.split("|", 1)) for word in autonfs],
             onward=onward,
+            kept=list(kept),
         )
     )
     # Words like NP and *LK* are no secrets, and stand in many a message.
     secrets = tuple(user.password for user in found if len(user.password) > 8)
     told = [f"{ROOT} is in every zone already: nothing of the host's comes over"] if ROOT in users else []
     return Script(text, secrets, (*told, *_without_hash(found, refused)))
+
+
+def rendered(template: str, **values: object) -> str:
+    """Another script from the templates."""
+    return str(_templates().get_template(template).render(**values))
 
 
 def _book(host: Host, *, passwords: bool) -> tuple[Accounts, bool]:

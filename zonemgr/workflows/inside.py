@@ -1,0 +1,190 @@
+"""What `modify` changes inside a zone, with a way back: accounts, rights, automounts, interface files, /tmp.
+
+In a running zone the files that are touched are copied aside first, and put back when the job fails. A zone that was
+booted for this alone is rolled back to a snapshot instead (see modify).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zonemgr.errors import CommandError, UsageError
+from zonemgr.host import accounts, zlogin
+from zonemgr.host.door import Host
+from zonemgr.model import ZoneName, ZoneState
+from zonemgr.workflows import parts, setup, steps, survey
+from zonemgr.workflows.steps import Step
+
+# All that setup.sh.j2, drop.sh.j2 and storage.SizeTmp write to.
+FILES = (
+    "/etc/passwd /etc/shadow /etc/group /etc/user_attr /etc/vfstab /etc/auto_master /etc/auto_direct /etc/nodename "
+    "/etc/inet/hosts /etc/resolv.conf /etc/nsswitch.conf /etc/sysding.conf /etc/hostname.* /etc/hostname6.* "
+    "/etc/dhcp.* /etc/dhcp/*.dhc /etc/dhcp/*.dh6 /etc/sudoers.d/zonemgr-* /opt/local/etc/sudoers.d/zonemgr-* "
+    "/opt/csw/etc/sudoers.d/zonemgr-*"
+)
+_START = "set -eu\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nexport PATH\numask 077\nkeep=/etc/zonemgr-{run}\n"
+_KEEP = f"""
+rm -rf "$keep.new"
+mkdir "$keep.new"
+: > "$keep.new/files"
+: > "$keep.new/homes"
+for file in {FILES}; do
+	[ -f "$file" ] || continue
+	mkdir -p "$keep.new${{file%/*}}"
+	cp -p "$file" "$keep.new$file"
+	echo "$file" >> "$keep.new/files"
+done
+for home in "$@"; do
+	[ -d "$home" ] || echo "$home" >> "$keep.new/homes"
+done
+mv "$keep.new" "$keep"
+"""
+_BACK = f"""
+[ -d "$keep" ] || {{ rm -rf "$keep.new"; exit 0; }}
+for file in {FILES}; do
+	[ ! -f "$file" ] || [ -f "$keep$file" ] || rm -f "$file"
+done
+while read -r file; do cp -p "$keep$file" "$file"; done < "$keep/files"
+while read -r home; do rm -rf "$home"; done < "$keep/homes"
+rm -rf "$keep"
+"""
+_FORGET = 'rm -rf "$keep" "$keep.new"\n'
+
+
+@dataclass(frozen=True)
+class KeepFiles(Step):
+    """Copy aside the files of a running zone that are to be changed; undo puts them back.
+
+    Homes of new accounts go again; services that were enabled stay enabled.
+    """
+
+    zone: str
+    run: str
+    made_by: str
+    homes: tuple[str, ...]  # that the change may make
+
+    def __str__(self) -> str:
+        return f"keep the files of {self.zone} that change"
+
+    def do(self, host: Host) -> None:
+        _run(host, self.zone, self.run, f"set -- {_quoted(self.homes)}\n{_KEEP}")
+
+    def undo(self, host: Host) -> None:
+        if _runs(host, self.zone, self.made_by):
+            _run(host, self.zone, self.run, _BACK)
+
+
+@dataclass(frozen=True)
+class ForgetFiles(Step):
+    """Remove the copies; undoing it is finishing it."""
+
+    zone: str
+    run: str
+    made_by: str
+
+    def __str__(self) -> str:
+        return f"forget the old files of {self.zone}"
+
+    def do(self, host: Host) -> None:
+        _run(host, self.zone, self.run, _FORGET)
+
+    def undo(self, host: Host) -> None:
+        if _runs(host, self.zone, self.made_by):
+            self.do(host)
+
+
+@dataclass(frozen=True)
+class DropInside(Step):
+    """Take accounts, groups, rights, automounts and interface files away; raises for what is not there, first."""
+
+    zone: str
+    users: tuple[str, ...]
+    groups: tuple[str, ...]
+    elevated: tuple[str, ...]
+    autonfs: tuple[str, ...]
+    links: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"take away what {self.zone} is to lose inside"
+
+    def do(self, host: Host) -> None:
+        text = setup.rendered(
+            "configure/drop.sh.j2", users=list(self.users), groups=list(self.groups), elevated=list(self.elevated),
+            autonfs_dropped=list(self.autonfs), links=list(self.links),
+        )  # fmt: skip
+        try:
+            zlogin.run_script(host, ZoneName(self.zone), text)
+        except CommandError as failed:
+            said = [
+                line.removeprefix("setup: ")
+                for line in failed.stderr.splitlines()
+                if line.startswith("setup: ")
+            ]
+            if said:
+                raise UsageError(f"zone {self.zone}: {said[-1]}", hint="nothing was changed") from failed
+            raise
+
+
+@dataclass(frozen=True)
+class AddInside(Step):
+    """Run the set-up script for what is new. The script is made when the step is done: hashes stay out of journals."""
+
+    zone: str
+    vnics: tuple[str, ...]
+    links: tuple[str, ...]
+    kept: tuple[str, ...]  # links that the zone has already
+    users: tuple[str, ...]
+    groups: tuple[str, ...]
+    elevated: tuple[str, ...]
+    mounted: tuple[str, ...]
+    autonfs: tuple[str, ...]
+    onward: bool
+    limit: float
+
+    def __str__(self) -> str:
+        return f"set up {self.zone}"
+
+    def do(self, host: Host) -> None:
+        script = setup.script(
+            host, self.zone, vnics=self.vnics, links=self.links, kept=self.kept, users=self.users,
+            groups=self.groups, elevated=self.elevated, mounted=self.mounted, autonfs=self.autonfs,
+            onward=self.onward,
+        )  # fmt: skip
+        for text in script.warnings:
+            steps.warn(text)
+        zone = ZoneName(self.zone)
+        try:
+            done = zlogin.run_script(
+                host, zone, script.text, secret=True, clean=script.clean, limit=self.limit
+            )
+        except CommandError as failed:
+            failed.hint = failed.hint or setup.hint(failed.stderr)
+            raise
+        for line in done.stderr.splitlines():
+            if line.startswith(setup.WARNING):
+                steps.warn(f"{self.zone}: {line.removeprefix(setup.WARNING)}")
+
+
+def homes(host: Host, users: Sequence[str]) -> tuple[str, ...]:
+    """Directories that copying these accounts may make in a zone."""
+    if not users:
+        return ()
+    book = accounts.read(host)
+    found = [book.user(user).home for user in users if user != setup.ROOT]
+    return tuple(f"/export{home}" if home.startswith("/home/") else home for home in found if home.strip("/"))
+
+
+def _runs(host: Host, zone: str, made_by: str) -> bool:
+    row = survey.find(host, zone)
+    return row is not None and row.state is ZoneState.RUNNING and parts.bears_mark(host, zone, made_by)
+
+
+def _run(host: Host, zone: str, run: str, script: str) -> None:
+    zlogin.run_script(host, ZoneName(zone), _START.format(run=run) + script)
+
+
+def _quoted(words: Sequence[str]) -> str:
+    import shlex
+
+    return shlex.join(words)
