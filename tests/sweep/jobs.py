@@ -22,8 +22,8 @@ from zonemgr.workflows import (
     upgrade,
 )
 from zonemgr.workflows.disposable import DisposableRequest
-from zonemgr.workflows.furnish import Wishes
 from zonemgr.workflows.layers import ImageWish
+from zonemgr.workflows.furnish import Wishes
 from zonemgr.workflows.wanted import Drops
 
 FILE = "/export/tools.zone"
