@@ -82,11 +82,20 @@ def _remove(site: Site, sweep: Sweep) -> None:
         work.do(ClearAway(tuple(str(thing) for thing in sweep.found if str(thing) in again)))
     if site.host.dry_run:
         return
-    still = {str(thing) for thing in find(glimpse(site), site)}
-    sweep.removed = [thing for thing in sweep.found if str(thing) not in still]
+    still = _there(site.host, sweep.found)
+    sweep.removed = [thing for thing in sweep.found if thing.name not in still]
     sweep.left = [
-        LeftOver(f"{thing.what} {thing.name}", "it is in use") for thing in sweep.found if str(thing) in still
+        LeftOver(f"{thing.what} {thing.name}", "it is in use") for thing in sweep.found if thing.name in still
     ]
+
+
+def _there(host: Host, things: Sequence[Thing]) -> set[str]:
+    """Names of all links, file systems and, if there are any among the things, snapshots."""
+    whats = {thing.what for thing in things}
+    links = [link.name for link in dladm.links(host)] if "vnic" in whats else []
+    types = "filesystem,snapshot" if "snapshot" in whats else "filesystem"
+    rows = zfs.list_datasets(host, types=types) if whats != {"vnic"} else []
+    return {*links, *(row.name for row in rows)}
 
 
 def _zone_of(thing: Thing) -> str:
