@@ -141,8 +141,11 @@ def test_a_plan_is_only_asked_for(illumos: Any, status: int) -> None:
 
 
 def test_a_plan_that_cannot_be_made_says_why(illumos: Any) -> None:
-    said = "pkg install: \nThe following pattern(s) did not match any allowable packages.  Try\n\n\tnosuch\n"
+    said = (
+        "pkg install: \nThe following pattern(s) did not match any allowable packages.  Try\n"
+        "using a different matching pattern, or refreshing publisher information:\n\n\tnosuch\n\tother\n"
+    )
     illumos.answers("pfexec pkg -R /zones/gold/root install -n nosuch", "", said, status=1)
-    with pytest.raises(CommandError, match="nosuch") as failed:
+    with pytest.raises(CommandError, match=r"no package matches nosuch, other$") as failed:
         pkg.plan(illumos.host, ROOT, "install", "nosuch")
     assert "pkg list -af" in (failed.value.hint or "")

@@ -227,7 +227,13 @@ STATUS_HINTS = {
 
 def _explained(done: Completed) -> CommandError:
     by_text = next((hint for pattern, hint in HINTS if re.search(pattern, done.stderr)), None)
-    return done.error(STATUS_HINTS.get(done.exit_code, by_text))
+    failed = done.error(STATUS_HINTS.get(done.exit_code, by_text))
+    unmatched = re.search(r"did not match any allowable packages[^\t]*((?:\n?\t\S+)+)", done.stderr)
+    if unmatched:  # the advice between these is for people at a terminal
+        failed.args = (
+            f"pkg exited with {done.exit_code}: no package matches {', '.join(unmatched[1].split())}",
+        )
+    return failed
 
 
 def _lines(text: str) -> list[str]:

@@ -6,8 +6,10 @@ rolled back to the first. Where pkg had nothing to do neither is left, and nothi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from zonemgr import records
@@ -47,7 +49,8 @@ class Outcome:
             for word, what in counts.items()
             if what
         ]
-        return ", ".join(told) or ("done" if self.changed else "nothing to do")
+        told += ["publishers changed"] if self.changed and self.publishers else []
+        return ", ".join(told) or ("" if self.changed else "nothing to do")
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,7 @@ class _Visit:
             self.work.do(packages.MountRoot(zone.name, home, zone.row.path))
         image = packages.image_of(self.host, zone.name, home, zone.row.path, inside=self.inside)
         before = self._seen(image)
+        self._tell_missing(before[0])
         taken = self._snapshot(f"before-{self.task.name}-{stamp}")
         back = packages.return_to(glimpse(self.site), zone, taken.name)
         self.work.do(taken, back)
@@ -212,6 +216,13 @@ class _Visit:
             self.work.do(snaps.DropSnapshot(zone.name, home, taken.name))
             return outcome
         return self._done(outcome, taken)
+
+    def _tell_missing(self, installed: Iterable[str]) -> None:
+        """pkg passes over what is not there; a mistyped name should not go by unseen."""
+        for word in self.task.change.remove if not self.host.dry_run else ():
+            name = re.sub("^pkg://[^/]+/", "", imageset.stem(imageset.package(word)))
+            if not any(fnmatchcase(one, name) or fnmatchcase(one, f"*/{name}") for one in installed):
+                self.site.report.note(f"{word} is not installed in {self.zone.name}")
 
     def _done(self, outcome: Outcome, taken: building.TakeSnapshot) -> Outcome:
         limits = self.site.config.host
