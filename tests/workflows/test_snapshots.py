@@ -13,7 +13,7 @@ from zonemgr.errors import ZonemgrError
 from zonemgr.host import zonechange
 from zonemgr.host.zonescript import parse_export
 from zonemgr.lab.zfs.store import Store
-from zonemgr.workflows import disposable, job, keepsake, life, snaps, teardown
+from zonemgr.workflows import disposable, execute, job, keepsake, life, snaps, teardown
 from zonemgr.workflows.disposable import DisposableRequest
 
 HOME = "rpool/zones/diz/build-1"
@@ -290,23 +290,39 @@ def test_no_difference_needs_no_command(lab: Lab) -> None:
 # -- after an upgrade ----------------------------------------------------------------------------------------------
 
 
-def test_the_way_back_leads_past_a_root_that_an_upgrade_left(lab: Lab) -> None:
-    """`pkg update` clones the root, activates the clone and promotes it: the old root is a clone of something newer."""
+def upgrade(lab: Lab, zone: str) -> None:
+    """`pkg update` in the zone itself, with a package that takes a new root."""
+    lab.publish("system/library", reboot=True)
+    life.start(lab.site(), zone)
+    update = execute.Command("pkg refresh; pkg update --accept", discard="off")
+    execute.in_zone(lab.site(), zone, update)
+
+
+def roots(lab: Lab, home: str) -> list[str]:
+    return [name for name in datasets(lab) if name.startswith(f"{home}/ROOT/")]
+
+
+def test_the_way_back_leads_past_the_root_that_an_upgrade_left(lab: Lab) -> None:
+    """The new root is promoted, and the old one is then a clone of something newer than the snapshot."""
+    home, wanted = f"rpool/zones/giz/{GOLDEN}", f"initial-postinstalled-{GOLDEN}"
+    upgrade(lab, GOLDEN)
+    assert len(roots(lab, home)) == 2
+    snaps.rollback(lab.site(), GOLDEN, wanted)
+    assert roots(lab, home) == [f"{home}/ROOT/zbe-1"]
+    assert [one.name for one in snaps.details(lab.site().host, GOLDEN)][-1] == wanted
+    assert "system/library" in lab.run("pkg", "-R", f"/zones/giz/{GOLDEN}/root", "list", "-H")
+    life.restart(lab.site(), GOLDEN)
+
+
+def test_snapshots_that_a_failed_upgrade_took_along_come_back(lab: Lab) -> None:
+    """In a zone that is a clone the new root takes the snapshots, and then cannot be activated."""
     make(lab)
     snaps.snapshot(lab.site(), "build-1", "clean")
-    parent = lab.run("zfs", "get", "-H", "-o", "value", "org.opensolaris.libbe:parentbe", ROOT).strip()
-    lab.run("zfs", "snapshot", f"{ROOT}@be")
-    libbe = ("org.opensolaris.libbe:active", "org.opensolaris.libbe:parentbe")
-    lab.run("zfs", "clone", "-o", "canmount=noauto", "-o", f"{libbe[0]}=on", "-o", f"{libbe[1]}={parent}",
-            f"{ROOT}@be", f"{ROOT}-1")  # fmt: skip
-    lab.run("zfs", "promote", f"{ROOT}-1")
-    lab.run("zfs", "set", f"{libbe[0]}=off", ROOT)
-    life.start(lab.site(), "build-1")
-    life.halt(lab.site(), "build-1")
-    assert [one.name for one in snaps.details(lab.site().host, "build-1")] == ["clean", "be"]
+    upgrade(lab, "build-1")
+    assert names(lab, f"{ROOT}-1")[0] == "clean" and names(lab, ROOT) == []
+    assert str(snaps.listing(lab.site().host, "build-1")[0].snapshot.name) == "clean"
     snaps.rollback(lab.site(), "build-1", "clean")
-    assert [name for name in datasets(lab) if name.startswith(f"{HOME}/ROOT/")] == [f"{ROOT}-1"]
-    life.start(lab.site(), "build-1")
+    assert roots(lab, HOME) == [ROOT] and names(lab, ROOT) == ["clean"]
 
 
 # -- lists ---------------------------------------------------------------------------------------------------------

@@ -62,6 +62,19 @@ def below(host: Host, tops: Sequence[str]) -> list[str]:
     return [row.name for row in rows]
 
 
+def strayed(host: Host, zone: str, home: Dataset) -> list[tuple[str, str]]:
+    """The active root, and what is below it, with the inactive root that has taken their snapshots.
+
+    `pkg update` in a zone that is itself a clone ends so: libbe promotes the new root, fails to promote it over the
+    golden image's, and leaves the old one active, but without its snapshots.
+    """
+    root = survey.root_of(host, home, zone)
+    rows = survey.below(survey.filesystems(host), root.name)
+    return [
+        (row.name, row.origin.partition("@")[0]) for row in rows if row.origin.startswith(f"{home}/ROOT/")
+    ]
+
+
 def snapshots(host: Host, extent: Extent) -> dict[str, list[SnapshotRow]]:
     """All snapshots of the covered datasets and of the zonepath dataset, by dataset, oldest first."""
     rows: dict[str, list[SnapshotRow]] = {name: [] for name in (extent.home, *extent.datasets)}

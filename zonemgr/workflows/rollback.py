@@ -55,7 +55,7 @@ def way(host: Host, zone: str, home: Dataset, name: str, *, leave: Sequence[str]
         else:
             since.append(one)
     newer = [row for one in back for row in _after(rows[one], name)]
-    found = _Doomed(host, covered, set(since))
+    found = _Doomed(host, covered, set(since), survey.zone(host, zone).state.active)
     found.check_unmounted(details)
     found.take(newer, why="is newer")
     found.take([row for one in since for row in rows[one]], why="goes with the rollback")
@@ -75,6 +75,7 @@ class _Doomed:
     host: Host
     covered: extent.Extent
     since: set[str]
+    active: bool  # the zone is up, and what it has mounted is not when it is down
     roots: list[str] = field(default_factory=list)  # clones after their origins
     snapshots: list[SnapshotRow] = field(default_factory=list)
 
@@ -103,10 +104,11 @@ class _Doomed:
 
     def _check_root(self, root: str) -> None:
         row = next(row for row in survey.filesystems(self.host) if row.name == root)
-        if row.mounted or row.parentbe not in (survey.running_be(self.host), ""):
+        mounted = row.mounted and not self.active
+        if mounted or row.parentbe not in (survey.running_be(self.host), ""):
             raise ZonemgrError(
                 f"{root} is newer than the snapshot, and is "
-                + ("mounted" if row.mounted else "a root of another boot environment"),
+                + ("mounted" if mounted else "a root of another boot environment"),
                 hint=f"see: zfs list -r -o name,origin,mounted {self.covered.home}",
             )
 

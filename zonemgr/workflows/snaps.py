@@ -63,6 +63,25 @@ class StopForNow(Step):
 
 
 @dataclass(frozen=True)
+class GatherSnapshots(Step):
+    """Promote an active root over an inactive one of the same zone that has taken its snapshots (see strayed)."""
+
+    root: str
+    other: str
+
+    def __str__(self) -> str:
+        return f"gather the snapshots of {self.root}"
+
+    def do(self, host: Host) -> None:
+        zfs.promote(host, Dataset(self.root))
+
+    def undo(self, host: Host) -> None:
+        there = {row.name: row for row in survey.filesystems(host)}
+        if self.other in there and there[self.other].origin.startswith(f"{self.root}@"):
+            zfs.promote(host, Dataset(self.other))
+
+
+@dataclass(frozen=True)
 class DropSnapshot(Step):
     """Destroy one of our snapshots of a zone, on all its datasets. Undoing it is finishing it."""
 
@@ -178,8 +197,19 @@ def _serve_instead(look: Host, zone: survey.Managed, root: str, wanted: str) -> 
 
 def listing(host: Host, name: str) -> list[SnapshotRow]:
     """A managed zone's snapshots, oldest first."""
-    zone = survey.managed(host, ZoneName(name))
-    return survey.snapshots_of(host, survey.root_of(host, zone.dataset, zone.name).name)
+    look = Remembering(host)
+    zone = survey.managed(look, ZoneName(name))
+    root = survey.root_of(look, zone.dataset, zone.name)
+    return [*_strayed_rows(look, zone, root), *survey.snapshots_of(look, root.name)]
+
+
+def _strayed_rows(look: Host, zone: survey.Managed, root: survey.FileSystem) -> list[SnapshotRow]:
+    """Snapshots of the root that an inactive one has taken: all up to the one that the root is now a clone of."""
+    if not root.origin.startswith(f"{zone.dataset}/ROOT/"):
+        return []
+    rows = survey.snapshots_of(look, root.origin.partition("@")[0])
+    last = next((n for n, row in enumerate(rows) if str(row.snapshot) == root.origin), -1)
+    return rows[: last + 1]
 
 
 @dataclass(frozen=True)
@@ -215,7 +245,9 @@ def details(host: Host, name: str) -> list[SnapshotDetails]:
     covered = extent.of(look, zone.name, zone.dataset)
     rows = extent.snapshots(look, covered)
     told = zfs.local_below(look, zone.dataset, zfs.MADE_BY, keepsake.JOB, keepsake.USER, keepsake.HEAD)
-    return [_details(zone, covered, rows, told, row) for row in rows[covered.root]]
+    root = survey.root_of(look, zone.dataset, zone.name)
+    own = [*_strayed_rows(look, zone, root), *rows[covered.root]]
+    return [_details(zone, covered, rows, told, row) for row in own]
 
 
 def _details(
@@ -228,6 +260,7 @@ def _details(
     """Who took it is told by the zonepath dataset's snapshot; what root in the zone may have written is no witness."""
     name = row.snapshot.name
     alike = [one for dataset in covered.datasets for one in rows[dataset] if one.snapshot.name == name]
+    alike += [row] if row not in alike else []
     said = told.get(str(zone.dataset.at(name)), {})
     run = said.get(zfs.MADE_BY, "") or told.get(str(row.snapshot), {}).get(zfs.MADE_BY, "")
     return SnapshotDetails(
@@ -295,7 +328,15 @@ class opened:  # noqa: N801 - reads as a verb where it is used
         images = [self.name] if kind == survey.GIZ else []
         self.job = job(self.site, [self.name], records.new_run_id(), images=images)
         work = self.job.__enter__()
-        return work, survey.managed(glimpse(self.site), self.name)
+        look = glimpse(self.site)
+        zone = survey.managed(look, self.name)
+        try:
+            for root, other in extent.strayed(look, zone.name, zone.dataset):
+                work.do(GatherSnapshots(root, other))
+        except BaseException as failure:
+            self.job.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        return work, zone
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
