@@ -118,6 +118,20 @@ def test_an_export_that_fails_leaves_no_file(lab: Lab) -> None:
     same(before, lab.everything())
 
 
+def test_a_dry_run_writes_and_makes_nothing(lab: Lab) -> None:
+    archives.export(lab.site(), GOLDEN, FILE)
+    before = lab.everything()
+    archives.export(lab.site(dry_run=True), GOLDEN, "/export/other")
+    archives.import_(lab.site(dry_run=True), FILE, "again")
+    golden.create(
+        lab.site(dry_run=True), GoldenRequest(zone="x", source=f"{ROOT}@initial-installed-{GOLDEN}")
+    )
+    disposable.create(
+        lab.site(dry_run=True), DisposableRequest(GOLDEN, clones="rpool/export|/x", tmpfs_size="1G")
+    )
+    same(before, lab.everything())
+
+
 def test_what_cannot_be_exported_is_said_beforehand(lab: Lab) -> None:
     (lab.world.host / "export/taken").touch()
     cases = {

@@ -177,6 +177,15 @@ def test_what_cannot_be_cloned_is_refused_beforehand(lab: Lab, words: str) -> No
     same(before, lab.everything())
 
 
+def test_a_clone_below_a_mount_needs_its_directory_on_the_host(lab: Lab) -> None:
+    words = {"lofs": "/work|/export/src", "clones": "rpool/export/home|/work/cache"}
+    with pytest.raises(ZonemgrError, match="no directory /export/src/cache"):
+        make(lab, **words)
+    (lab.world.host / "export/src/cache").mkdir()
+    make(lab, **words)
+    assert "builder" in lab.run("zlogin", "build-1", "ls /work/cache")
+
+
 def test_a_dataset_made_for_a_zone_is_not_cloned_for_another(lab: Lab) -> None:
     make(lab, datasets="rpool/export/mine")
     with pytest.raises(ZonemgrError, match="was made for a zone"):

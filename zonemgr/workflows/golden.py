@@ -243,11 +243,14 @@ def before_configuration(host: Host, things: furnish.Furniture, run: RunId) -> l
 def set_up(site: Site, name: str, things: furnish.Furniture) -> list[Step]:
     if things == furnish.Furniture():
         return []
+    from zonemgr.workflows import storage
+
     return [
+        *storage.size_tmp(name, things),
         building.RunScript(
             name, things.temporary_links, things.lasting_links, things.users, things.groups, things.elevated,
             things.mounted, site.config.host.change_limit, tuple(map(str, things.autonfs)), onward=False,
-        )
+        ),
     ]  # fmt: skip
 
 

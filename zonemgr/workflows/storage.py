@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from zonemgr.config import Config
 from zonemgr.errors import AlreadyThere, CommandError, NotThere, UsageError, ZonemgrError
-from zonemgr.host import zfs, zlogin
+from zonemgr.host import system, zfs, zlogin
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, Snapshot, ZoneName
 from zonemgr.workflows import building, datasets, furnish, removing, survey
@@ -43,7 +43,25 @@ def settle(look: Host, site: Site, things: Furniture, zone: str, run: str) -> Fu
             last = source.rpartition("/")[2]
             cloned.append(ClonedFs(str(home.child(f"{number}-{last}")), f"{source}@{name}", place))
     _no_twins(look, things, cloned)
+    _no_new_directories(look, things, cloned)
+    for name in things.datasets:
+        if _there(look, name) and zfs.get(look, Dataset(name), "zoned").get("zoned") != "on":
+            site.report.note(
+                f"booting the zone makes {name} zoned; to mount it on the host again: zfs set zoned=off {name}"
+            )
     return replace(things, cloned=tuple(cloned))
+
+
+def _no_new_directories(look: Host, things: Furniture, cloned: Sequence[ClonedFs]) -> None:
+    """zoneadmd makes mount points that are missing: below a lofs mount that would be in the host's own directory."""
+    for one in cloned:
+        for mount in things.lofs:
+            place = f"{mount.host}{one.inside.removeprefix(mount.inside)}"
+            if one.inside.startswith(f"{mount.inside}/") and not system.directory_exists(look, place):
+                raise NotThere(
+                    f"the host has no directory {place}, and the zone's {one.inside} is to be there",
+                    hint=f"make it first: mkdir -p {place}; or mount the clone elsewhere",
+                )
 
 
 def _no_twins(look: Host, things: Furniture, cloned: Sequence[ClonedFs]) -> None:
@@ -327,7 +345,10 @@ def remove_made(host: Host, zone: str, names: Sequence[str], run: str) -> None:
         for source in sources:
             removing.remove_snapshots(host, source, run)
         removing.remove_marked(host, [home], run)
-        removing.remove_ancestors(host, home)
+    rows = [row.name for row in survey.filesystems(host)]
+    for name in rows:  # also when it was cut short just here
+        if name.endswith(f"/{datasets.CLONES}") and not any(row.startswith(f"{name}/") for row in rows):
+            removing.remove_ancestors(host, f"{name}/{zone}")
 
 
 def check_removable(look: Host, zone: str, names: Sequence[str], run: str) -> None:
@@ -341,13 +362,6 @@ def check_removable(look: Host, zone: str, names: Sequence[str], run: str) -> No
 def _homes_of(host: Host, zone: str, run: str) -> list[str]:
     rows = [row.name for row in survey.filesystems(host) if row.name.endswith(f"/{datasets.CLONES}/{zone}")]
     return [name for name in rows if survey.marked(host, Dataset(name), run)]
-
-
-def made_for(host: Host, zone: str, names: Sequence[str], run: str) -> list[str]:
-    """The datasets outside its home that were made for a zone, and are snapshotted and rolled back with it."""
-    found = [name for name in names if _there(host, name) and survey.marked(host, Dataset(name), run)]
-    homes = _homes_of(host, zone, run)
-    return found + [row.name for row in survey.filesystems(host) if str(Dataset(row.name).parent) in homes]
 
 
 def drop_clone(host: Host, dataset: str, run: str) -> None:
