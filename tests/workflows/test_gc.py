@@ -111,6 +111,14 @@ def test_a_zone_in_any_state_keeps_what_it_has(lab: Lab) -> None:
     assert listed(lab) == []
 
 
+def test_what_waits_for_a_zones_halt_stays(lab: Lab) -> None:
+    """Taken from a zone that runs, it stands in its configuration no more."""
+    remains(lab)
+    home = f"rpool/zones/giz/{GOLDEN}"
+    lab.run("zfs", "set", "zonemgr:pending=vnic:zmabcdef_0 dataset:rpool/export/made/scratch", home)
+    assert listed(lab) == []
+
+
 def test_an_image_with_clones_is_no_leftover(lab: Lab) -> None:
     make(lab)
     lab.run("zonecfg", "-z", GOLDEN, "delete", "-F")

@@ -145,36 +145,23 @@ def test_a_directory_made_for_a_mount_below_is_the_users_all_the_same(lab: Lab) 
         assert lab.in_zone(ZONE, "/export/home/builder").stat().st_uid == 101
 
 
-def test_homes_below_home_are_moved_out_of_the_automounters_way(lab: Lab) -> None:
-    on_host(lab, "passwd", "jim:x:102:10:Jim:/home/jim:/bin/sh")
-    make(lab, users="jim")
-    assert lines(lab, "/etc/passwd", "jim") == ["jim:x:102:10:Jim:/export/home/jim:/bin/sh"]
+def test_odd_homes_and_shells_and_no_password(lab: Lab) -> None:
+    """Homes in the automounter's way are moved; one that is the system's stays root's; what is missing is told."""
+    on_host(lab, "passwd", "jim:x:102:10:Jim:/home/jim:/opt/no/zsh")
+    on_host(lab, "shadow", "jim::::::::")
+    make(lab, users="webservd adm jim")
+    assert lines(lab, "/etc/passwd", "jim") == ["jim:x:102:10:Jim:/export/home/jim:/opt/no/zsh"]
     assert lab.in_zone(ZONE, "/export/home/jim").is_dir()
-
-
-def test_a_system_accounts_home_stays_roots(lab: Lab) -> None:
-    """webservd's home is /: that must not become its own."""
-    make(lab, users="webservd adm")
+    assert f"{ZONE}: user jim cannot log in: the zone has no /opt/no/zsh" in lab.report.warnings
+    assert lines(lab, "/etc/shadow", "jim") == ["jim:NP:::::::"]
+    assert any("no password comes over for jim: there is none" in text for text in lab.report.warnings)
+    assert len(lines(lab, "/etc/passwd", "webservd")) == 1
     if os.geteuid() == 0:
         assert lab.in_zone(ZONE, "/").stat().st_uid == 0
         assert lab.in_zone(ZONE, "/var/adm").stat().st_uid == 0
-    assert len(lines(lab, "/etc/passwd", "webservd")) == 1
-
-
-def test_a_shell_the_zone_does_not_have_is_told(lab: Lab) -> None:
-    on_host(lab, "passwd", "jim:x:102:10:Jim:/export/home/jim:/opt/no/zsh")
-    make(lab, users="jim")
-    assert f"{ZONE}: user jim cannot log in: the zone has no /opt/no/zsh" in lab.report.warnings
 
 
 # -- passwords -----------------------------------------------------------------------------------------------------
-
-
-def test_a_missing_hash_becomes_np_and_is_told(lab: Lab) -> None:
-    on_host(lab, "shadow", "jim::::::::")
-    make(lab, users="jim")
-    assert lines(lab, "/etc/shadow", "jim") == ["jim:NP:::::::"]
-    assert any("no password comes over for jim: there is none" in text for text in lab.report.warnings)
 
 
 def test_unreadable_hashes_become_np_and_are_told(lab: Lab) -> None:
@@ -194,19 +181,16 @@ def test_who_has_all_rights_by_pfexec_brings_hashes_over(lab: Lab) -> None:
     assert not [text for text in lab.report.warnings if "no password" in text]
 
 
-def test_root_takes_nothing_from_the_hosts_root(each_lab: Lab) -> None:
-    make(each_lab, users="root", elevated="root", groups="root")
-    assert lines(each_lab, "/etc/shadow", "root")[0].split(":")[1] == "NP"
-    assert len(lines(each_lab, "/etc/passwd", "root")) == 1
-    assert len(lines(each_lab, "/etc/user_attr", "root")) == 1
-    assert "root is in every zone already: nothing of the host's comes over" in each_lab.report.warnings
+def test_root_takes_nothing_from_the_hosts_root(lab: Lab) -> None:
+    make(lab, users="root", elevated="root", groups="root")
+    assert lines(lab, "/etc/shadow", "root")[0].split(":")[1] == "NP"
+    assert len(lines(lab, "/etc/passwd", "root")) == 1
+    assert len(lines(lab, "/etc/user_attr", "root")) == 1
+    assert "root is in every zone already: nothing of the host's comes over" in lab.report.warnings
 
 
-def test_no_hash_is_to_be_seen_anywhere(
-    each_lab: Lab, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_no_hash_is_to_be_seen_anywhere(lab: Lab, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Not in arguments, logs, records, journals, the dry run's plan or what people are shown, also when it fails."""
-    lab = each_lab
     secrets = hashes(lab)
     assert len(secrets) == 3
     shown = tmp_path / "shown"
@@ -256,15 +240,15 @@ def _holds(path: Path, secrets: list[str]) -> bool:
 # -- rights --------------------------------------------------------------------------------------------------------
 
 
-def test_elevation_is_written_once_however_often(each_lab: Lab) -> None:
-    make(each_lab, users="builder", elevated="builder")
-    inside(each_lab, SUDO)
+def test_elevation_is_written_once_however_often(lab: Lab) -> None:
+    make(lab, users="builder", elevated="builder")
+    inside(lab, SUDO)
     for _ in range(3):
-        again(each_lab, elevated=("builder",))
-    assert lines(each_lab, "/etc/user_attr", "builder") == [
+        again(lab, elevated=("builder",))
+    assert lines(lab, "/etc/user_attr", "builder") == [
         "builder::::type=normal;profiles=Primary Administrator"
     ]
-    rule = each_lab.in_zone(ZONE, "/etc/sudoers.d/zonemgr-builder")
+    rule = lab.in_zone(ZONE, "/etc/sudoers.d/zonemgr-builder")
     assert rule.read_text() == "builder ALL=(ALL) NOPASSWD: ALL\n"
     assert stat.S_IMODE(rule.stat().st_mode) == 0o440
     assert (rule.stat().st_uid, rule.stat().st_gid) == (os.geteuid(), os.getegid())
@@ -291,12 +275,7 @@ def test_attributes_an_account_had_are_kept(lab: Lab) -> None:
     assert len(lines(lab, "/etc/user_attr", "root")) == 1
 
 
-def test_without_sudo_nothing_is_written_for_it(lab: Lab) -> None:
-    make(lab, users="builder", elevated="builder")
-    assert not lab.in_zone(ZONE, "/etc/sudoers.d").exists()
-
-
-def test_sudo_of_pkgsrc_has_its_own_place(lab: Lab) -> None:
+def test_sudo_of_pkgsrc_has_its_own_place_and_without_sudo_nothing_is_written(lab: Lab) -> None:
     make(lab, users="builder")
     inside(lab, "mkdir -p /opt/local/etc/sudoers.d")
     again(lab, elevated=("builder",))

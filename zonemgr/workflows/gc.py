@@ -16,7 +16,7 @@ from zonemgr.errors import CommandError, NotOurs, ZonemgrError
 from zonemgr.host import dladm, zfs, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, DatasetRow, LeftOver, RunId, Snapshot, ZoneName, ZoneSettings
-from zonemgr.workflows import furnish, journal, naming, parts, privilege, removing, storage, survey
+from zonemgr.workflows import furnish, journal, naming, parts, pending, privilege, removing, storage, survey
 from zonemgr.workflows.job import Site, glimpse, job
 from zonemgr.workflows.steps import Step, warn
 
@@ -142,11 +142,17 @@ class Zones:
     def seen(cls, look: Host) -> Zones:
         rows = [row for row in zoneadm.list_zones(look) if not row.is_global]
         all_settings = [zonecfg.export(look, ZoneName(row.name)) for row in rows]
+        paths = frozenset(row.path for row in rows)
+        # What was taken from a zone that still runs is no longer in its configuration.
+        homes = [fs for fs in survey.filesystems(look) if fs.mountpoint in paths]
+        waiting = [pending.Pending.parse(fs.marks.get("pending", "")) for fs in homes]
+        links = [*(_links_of(one) for one in all_settings), *(one.vnics for one in waiting)]
+        datasets = [*(_datasets_of(one) for one in all_settings), *(one.datasets for one in waiting)]
         return cls(
-            frozenset(row.path for row in rows),
+            paths,
             frozenset(one.attribute(parts.RUN_ATTR) or "" for one in all_settings),
-            frozenset(name for one in all_settings for name in _links_of(one)),
-            frozenset(name for one in all_settings for name in _datasets_of(one)),
+            frozenset(name for some in links for name in some),
+            frozenset(name for some in datasets for name in some),
         )
 
     def use(self, dataset: str) -> bool:
