@@ -13,6 +13,7 @@ from zonemgr.workflows import (
     execute,
     gc,
     golden,
+    layers,
     life,
     modify,
     packages,
@@ -22,8 +23,8 @@ from zonemgr.workflows import (
     upgrade,
 )
 from zonemgr.workflows.disposable import DisposableRequest
-from zonemgr.workflows.layers import ImageWish
 from zonemgr.workflows.furnish import Wishes
+from zonemgr.workflows.layers import ImageWish
 from zonemgr.workflows.wanted import Drops
 
 FILE = "/export/tools.zone"
@@ -122,7 +123,10 @@ JOBS: dict[str, Job] = {
             lab.site(), DisposableRequest(GOLDEN, zone="build-1"), _command("onsuccess", "exit 3"), str
         )
     ),
-    "exec-diz-guessed": Job(lambda lab: execute.in_new_zone(lab.site(), GUESSED, _command("always"), str)),
+    "exec-diz-guessed": Job(
+        lambda lab: execute.in_new_zone(lab.site(), GUESSED, _command("always"), str),
+        lambda lab: layers.provide(lab.site(), GUESSED.image),
+    ),
     "exec": Job(lambda lab: execute.in_zone(lab.site(), "build-1", _command("off")), _halted),
     "exec-always": Job(lambda lab: execute.in_zone(lab.site(), "build-1", _command("always")), _zone),
     "snapshot": Job(lambda lab: snaps.snapshot(lab.site(), "build-1", "clean"), _with_dataset),
