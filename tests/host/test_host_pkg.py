@@ -149,3 +149,27 @@ def test_a_plan_that_cannot_be_made_says_why(illumos: Any) -> None:
     with pytest.raises(CommandError, match=r"no package matches nosuch, other$") as failed:
         pkg.plan(illumos.host, ROOT, "install", "nosuch")
     assert "pkg list -af" in (failed.value.hint or "")
+
+
+def test_it_is_pkg_that_fails_in_a_zone_not_zlogin(illumos: Any) -> None:
+    def reply(words: list[str]) -> tuple[str, str, int]:
+        nonce = words[-1].split("zonemgr:")[1].split(":")[0]
+        return "", f"pkg uninstall: no\n\x1ezonemgr:{nonce}:exit:1\n", 1
+
+    illumos.answers_any("pfexec", "zlogin", reply=reply)
+    with pytest.raises(CommandError, match=r"^pkg exited with 1: .*no$") as failed:
+        pkg.uninstall(illumos.host, ZONE, "make")
+    assert failed.value.argv[:3] == ("zlogin", "-S", "gold")
+    assert failed.value.command.startswith("pfexec zlogin -S gold")
+
+
+def test_a_repository_that_does_not_answer_is_named(illumos: Any) -> None:
+    said = (
+        "pkg set-publisher: The origin URIs for 'ours' do not appear to point to a valid pkg repository.\n"
+        "Please verify the repository's location and the client's network configuration.\n"
+        "Additional details:\n\nhttp protocol error: code: 404\nURL: 'http://nowhere/'\n"
+    )
+    illumos.answers("pfexec pkg -R /zones/gold/root set-publisher -g http://nowhere ours", "", said, status=1)
+    with pytest.raises(CommandError, match=r"for 'ours' do not appear .* URL: 'http://nowhere/'") as failed:
+        pkg.change_origins(illumos.host, ROOT, "ours", add=["http://nowhere"])
+    assert "repository answers" in (failed.value.hint or "")

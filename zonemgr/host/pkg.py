@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zonemgr.errors import CommandError
 from zonemgr.host import zlogin
@@ -227,13 +227,26 @@ STATUS_HINTS = {
 
 def _explained(done: Completed) -> CommandError:
     by_text = next((hint for pattern, hint in HINTS if re.search(pattern, done.stderr)), None)
-    failed = done.error(STATUS_HINTS.get(done.exit_code, by_text))
-    unmatched = re.search(r"did not match any allowable packages[^\t]*((?:\n?\t\S+)+)", done.stderr)
-    if unmatched:  # the advice between these is for people at a terminal
-        failed.args = (
-            f"pkg exited with {done.exit_code}: no package matches {', '.join(unmatched[1].split())}",
-        )
+    # In a zone zlogin was run, but it is pkg that failed; the whole command stays as it can be run again.
+    failed = replace(done, argv=("pkg",), elevation=0).error(STATUS_HINTS.get(done.exit_code, by_text))
+    failed.command, failed.argv = str(done), done.argv[done.elevation :]
+    reason = _reason(done.stderr)
+    if reason:
+        failed.args = (f"pkg exited with {done.exit_code}: {reason}",)
     return failed
+
+
+def _reason(stderr: str) -> str:
+    """Where it does not stand on the last line: what nobody has, or which repository does not answer."""
+    unmatched = re.search(r"did not match any allowable packages[^\t]*((?:\n?\t\S+)+)", stderr)
+    if unmatched:
+        return f"no package matches {', '.join(unmatched[1].split())}"
+    silent = re.search(
+        r"^.*(do not appear to point to a valid|[Uu]nable to contact).*$", stderr, re.MULTILINE
+    )
+    if silent:
+        return f"{silent[0].strip()} {lines_of(stderr)[-1].strip()}"
+    return ""
 
 
 def _lines(text: str) -> list[str]:

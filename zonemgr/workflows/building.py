@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
-from zonemgr.host import dladm, pkg, smf, system, zfs, zlogin, zoneadm, zonecfg
+from zonemgr.host import dladm, smf, system, zfs, zlogin, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, ZoneName, ZoneState
 from zonemgr.workflows import extent, keepsake, parts, rollback, steps, survey
@@ -323,26 +323,6 @@ class RunScript(Step):
         for line in done.stderr.splitlines():
             if line.startswith(setup.WARNING):
                 steps.warn(f"{self.zone}: {line.removeprefix(setup.WARNING)}")
-
-
-@dataclass(frozen=True)
-class AddPackages(Step):
-    """Install packages into the mounted root of a halted zone, for brands whose installation takes none."""
-
-    zone: str
-    home: str
-    zonepath: str
-    packages: tuple[str, ...]
-    limit: float
-
-    def __str__(self) -> str:
-        return f"install packages into {self.zone}"
-
-    def do(self, host: Host) -> None:
-        root = f"{self.zonepath}/root"
-        if not host.dry_run and not survey.root_of(host, Dataset(self.home), self.zone).mounted:
-            raise ZonemgrError(f"{root} is not mounted, so no packages are installed below it")
-        pkg.install(host, pkg.Image(root=root), *self.packages, limit=self.limit)
 
 
 @dataclass(frozen=True)
