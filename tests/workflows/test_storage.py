@@ -232,6 +232,21 @@ def test_an_existing_dataset_is_taken_as_it_is_and_stays(each_lab: Lab) -> None:
     assert lab.run("zfs", "get", "-H", "-s", "local", "all", "rpool/export/data") == before
 
 
+def test_marks_set_inside_the_zone_do_not_make_an_existing_dataset_ours(lab: Lab) -> None:
+    lab.run("zfs", "create", "-o", "mountpoint=/data", "-o", "zoned=on", "rpool/export/data")
+    lab.world.db.execute(
+        "update zfs_datasets set created = created - 7200 where name = 'rpool/export/data'"
+    )
+    zone = make(lab, datasets="rpool/export/data")
+    lab.run("zlogin", "build-1", f"zfs set zonemgr:run={zone.run} rpool/export/data")
+    lab.run("zlogin", "build-1", "zfs set zonemgr:shared=on rpool/export/data")
+    home = "rpool/export/data/_clones/build-1"
+    for words in ("create rpool/export/data/_clones", f"create {home}", f"set zonemgr:run={zone.run} {home}"):
+        lab.run("zlogin", "build-1", f"zfs {words}")
+    teardown.destroy(lab.site(), "build-1")
+    assert home in names(lab)
+
+
 def test_a_dataset_no_zone_could_boot_with_is_refused(lab: Lab) -> None:
     lab.run("zfs", "create", "rpool/export/plain")
     with pytest.raises(ZonemgrError, match="is inherited") as refused:

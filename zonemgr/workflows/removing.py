@@ -6,6 +6,8 @@ promotion has turned around is turned back, so that an original never goes with 
 
 from __future__ import annotations
 
+import calendar
+import time
 from collections.abc import Sequence
 
 from zonemgr.errors import CommandError, NotThere, ZonemgrError
@@ -14,6 +16,7 @@ from zonemgr.host.door import Host
 from zonemgr.model import Dataset, DatasetRow, Snapshot
 from zonemgr.workflows import datasets, survey
 
+CLOCKS = 3600  # seconds that the host's clock may have been put back since
 SHARED = "zonemgr:shared"  # on ancestors made by zonemgr: whoever moves out last takes them along
 
 
@@ -23,8 +26,7 @@ def remove_marked(host: Host, tops: Sequence[str], run: str, *, sources: Sequenc
     `sources`: snapshots they were cloned from. A source that became a clone of its clone is promoted back first. Any
     other clone elsewhere stops it.
     """
-    there = {row.name for row in survey.filesystems(host)} if tops else set()
-    ours = [name for name in tops if name in there and survey.marked(host, Dataset(name), run)]
+    ours = _ours(host, tops, run)
     promoted = 0
     while ours:
         rows = _below(host, ours)
@@ -45,10 +47,19 @@ def remove_marked(host: Host, tops: Sequence[str], run: str, *, sources: Sequenc
 
 def check_marked(look: Host, tops: Sequence[str], run: str, *, sources: Sequence[str] = ()) -> None:
     """Raise when `remove_marked` would be stopped by a clone elsewhere."""
-    there = {row.name for row in survey.filesystems(look)} if tops else set()
-    ours = [name for name in tops if name in there and survey.marked(look, Dataset(name), run)]
+    ours = _ours(look, tops, run)
     if ours:
         _outsider(_below(look, ours), sources)
+
+
+def _ours(host: Host, tops: Sequence[str], run: str) -> list[str]:
+    """Those that this run made. Root in a zone can set any mark on what is delegated to it, but not its age."""
+    if not tops:
+        return []
+    rows = zfs.list_datasets(host, *map(Dataset, tops), properties=("zoned", "creation"))
+    begun = calendar.timegm(time.strptime(run.partition("-")[0], "%Y%m%dT%H%M%SZ")) if run else 0
+    young = [row.name for row in rows if row["zoned"] != "on" or int(row["creation"] or 0) >= begun - CLOCKS]
+    return [name for name in young if survey.marked(host, Dataset(name), run)]
 
 
 def _below(host: Host, tops: Sequence[str]) -> list[DatasetRow]:
@@ -127,7 +138,8 @@ def remove_ancestors(host: Host, dataset: str) -> None:
     """Destroy what zonemgr made above a dataset that is gone, if nothing is left in it."""
     for parent in datasets.parents(dataset):
         try:
-            if zfs.get_local(host, Dataset(parent), SHARED).get(SHARED) != "on":
+            told = zfs.get(host, Dataset(parent), "zoned") | zfs.get_local(host, Dataset(parent), SHARED)
+            if told.get(SHARED) != "on" or told.get("zoned") == "on":  # a zone can set the one, not the other
                 return
             zfs.destroy_named(host, Dataset(parent))
         except NotThere:

@@ -361,7 +361,9 @@ def check_removable(look: Host, zone: str, names: Sequence[str], run: str) -> No
 
 def _homes_of(host: Host, zone: str, run: str) -> list[str]:
     rows = [row.name for row in survey.filesystems(host) if row.name.endswith(f"/{datasets.CLONES}/{zone}")]
-    return [name for name in rows if survey.marked(host, Dataset(name), run)]
+    marked = [name for name in rows if survey.marked(host, Dataset(name), run)]
+    # A zone can make a dataset of such a name, with such marks, in what is delegated to it.
+    return [name for name in marked if zfs.get(host, Dataset(name), "zoned").get("zoned") != "on"]
 
 
 def drop_clone(host: Host, dataset: str, run: str) -> None:
