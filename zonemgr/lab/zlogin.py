@@ -234,9 +234,11 @@ def _command(call: Call, order: Order, place: cell.Place) -> int:
         deadline = None if call.limit is None else time.monotonic() + call.limit
         with _interrupts_passed_on(child):
             if not (pump.run(ended, deadline) and readable([ended], deadline)):
-                processes.abandoned.add(child)  # killing zlogin leaves it running
                 raise TimeLimit(call.argv, call.limit or 0.0)
         return os.WEXITSTATUS(os.waitpid(child, 0)[1])  # 0 for a signal: zlogin looks at no other byte either
+    except BaseException:
+        processes.abandoned.add(child)  # killing zlogin leaves it running
+        raise
     finally:
         pump.close()
         os.close(ended)
