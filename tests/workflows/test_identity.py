@@ -13,8 +13,9 @@ from zonemgr.errors import CommandError, NotOurs, ZonemgrError
 from zonemgr.host import smf
 from zonemgr.lab import inprocess
 from zonemgr.model import ZoneName
-from zonemgr.workflows import building, disposable, execute, job, life, snaps, teardown
+from zonemgr.workflows import building, disposable, execute, golden, job, life, snaps, teardown
 from zonemgr.workflows.disposable import DisposableRequest
+from zonemgr.workflows.furnish import Wishes
 
 ZONE = "build-1"
 # What tells one machine from another, or names an interface that a clone does not have.
@@ -69,6 +70,16 @@ def test_nothing_of_the_origins_identity_comes_along(each_lab: Lab) -> None:
     names = {path.name for path in etc.iterdir() if path.name.startswith(("hostname", "dhcp."))}
     assert names == {f"hostname.{vnic}", f"dhcp.{vnic}"}
     assert run(lab, f"test $(hostname) = {ZONE} && test $(uname -n) = {ZONE}").exit_code == 0
+
+
+def test_an_image_with_a_link_of_its_own_hands_nothing_of_it_on(lab: Lab) -> None:
+    golden.create(lab.site(), golden.GoldenRequest(zone="linked", wishes=Wishes(over="net0")))
+    [its] = vnics(lab)
+    assert lab.in_zone("linked", f"/etc/hostname.{its}").exists()
+    make(lab, origin="linked")
+    names = [path.name for path in lab.in_zone(ZONE, "/etc").iterdir()]
+    assert [name for name in names if name.startswith(("hostname", "dhcp."))] == []
+    assert vnics(lab) == [its]
 
 
 def test_what_ipadm_keeps_of_the_origin_goes_and_its_loopback_stays(lab: Lab) -> None:

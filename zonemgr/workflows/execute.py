@@ -320,7 +320,8 @@ def _run(work: Job, zone: str, command: Command) -> Outcome:
 def _ended_inside(work: Job, zone: str, contracts: list[int]) -> bool:
     """End what the command has left running in the zone; False when the zone had to be halted for it."""
     try:
-        if contracts and zlogin.end_contract(work.site.host, ZoneName(zone), contracts[-1]):
+        # The first: a build may print what looks like another.
+        if contracts and zlogin.end_contract(work.site.host, ZoneName(zone), contracts[0]):
             return True
     except ZonemgrError as failed:
         work.report.warn(f"what runs in {zone} could not be ended there: {failed}")
