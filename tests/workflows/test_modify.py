@@ -115,6 +115,17 @@ def test_accounts_come_at_once_to_a_running_zone(zone: Lab) -> None:
     assert not [name for name in after - before if "zonemgr" in name]
 
 
+def test_automounts_and_the_size_of_tmp_come_and_go(zone: Lab) -> None:
+    change(zone, Wishes(autonfs="/mnt/src|filer:/export/src", tmpfs_size="64M"))
+    assert "filer:/export/src" in zone.in_zone("build-1", "/etc/auto_direct").read_text()
+    assert "size=64m" in zone.in_zone("build-1", "/etc/vfstab").read_text()
+    change(zone, None, Drops(autonfs="/mnt/src", tmpfs_size=True))
+    assert "filer" not in zone.in_zone("build-1", "/etc/auto_direct").read_text()
+    assert "size=" not in zone.in_zone("build-1", "/etc/vfstab").read_text()
+    with pytest.raises(ZonemgrError, match="no automount on /mnt/src"):
+        change(zone, None, Drops(autonfs="/mnt/src"))
+
+
 def test_what_was_given_goes_with_the_zone(zone: Lab) -> None:
     change(zone, MANY)
     teardown.destroy(zone.site(), "build-1")
