@@ -22,6 +22,7 @@ from zonemgr.workflows import (
     pkgjobs,
     privilege,
     survey,
+    teardown,
 )
 from zonemgr.workflows import job as jobs
 from zonemgr.workflows.disposable import DisposableRequest
@@ -369,7 +370,9 @@ def test_a_running_zone_goes_on_while_pkg_works_inside(each_lab: Lab) -> None:
     assert number(each_lab) == before
     assert "text/gawk" in contents(each_lab, "build-1") and "text/gawk" not in contents(each_lab)
     assert snapshots(each_lab, "build-1") == [done.before, done.after]
-    assert not install(each_lab, "build-1", "text/gawk").changed
+    assert not install(each_lab, "build-1", "text/gawk", remove="web/wget").changed
+    assert install(each_lab, "build-1", POSTFIX).changed
+    assert install(each_lab, "build-1", SENDMAIL, remove=POSTFIX).changed
     assert pkgjobs.refresh(each_lab.site(), "build-1").changed
     assert number(each_lab) == before
 
@@ -424,11 +427,16 @@ def test_what_needs_a_new_boot_environment_is_done_while_the_zone_is_down(each_l
     assert packages.zbes(each_lab.door(), "rpool/zones/diz/build-1") == ["rpool/zones/diz/build-1/ROOT/zbe"]
 
 
-def test_a_halted_zone_stays_halted(lab: Lab) -> None:
+def test_a_halted_zone_stays_halted_and_goes_with_its_snapshots(lab: Lab) -> None:
+    install(lab, "tools", "web/wget")
     build_zone(lab, running=False)
     done = install(lab, "build-1", "text/gawk")
     assert image(lab, "build-1").row.state == "installed"
     assert snapshots(lab, "build-1") == [done.before, done.after]
+    teardown.destroy(lab.site(), "build-1")
+    assert "build-1" not in lab.run("zfs", "list", "-H", "-t", "all", "-o", "name")
+    teardown.destroy(lab.site(), "tools")
+    assert "tools" not in lab.run("zfs", "list", "-H", "-t", "all", "-o", "name")
 
 
 # -- who and what is refused -------------------------------------------------------------------------------------

@@ -184,6 +184,10 @@ def _live(image: Image) -> tuple[str, ...]:
 
 # What pkg's text says to do next, where its exit status says little.
 HINTS = (
+    (
+        r"appears to be out of date",  # it is the pkg that runs which is meant, with -R too (pkg5, image.py)
+        "update the host's own pkg first: pkg install pkg:/package/pkg; for a running zone do so in the zone",
+    ),
     (r"[Pp]ermission|privilege", PRIVILEGE_HINT),
     (
         r"did not match any allowable|matches multiple packages|illegal fmri",

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from zonemgr import records
-from zonemgr.errors import UsageError, ZonemgrError
+from zonemgr.errors import CommandError, UsageError, ZonemgrError
 from zonemgr.host import pkg, smf, zoneadm
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName, ZoneState
@@ -69,18 +69,15 @@ class Task:
         return packages.on_root(*where, self.change, limit, inside=inside)
 
     @property
-    def foreseeable(self) -> tuple[str, ...]:
-        """What pkg can be asked for beforehand; not where one change builds on another."""
+    def foreseeable(self) -> list[tuple[str, ...]]:
+        """What pkg can be asked for beforehand, word by word; nothing where other publishers come first."""
         change = self.change
         if self.name == "pkg-upgrade":
-            return ("update", "--accept")
-        if change == Change(add=change.add):
-            return ("install", "--accept", *change.add) if change.add else ()
-        return (
-            ("uninstall", "--ignore-missing", *change.remove)
-            if change == Change(remove=change.remove)
-            else ()
-        )
+            return [("update", "--accept")]
+        if change.add_publishers or change.remove_publishers:
+            return []
+        removal = [("uninstall", "--ignore-missing", *change.remove)] if change.remove else []
+        return [*removal, *([("install", "--accept", *change.add)] if change.add else [])]
 
 
 def install(site: Site, name: str, change: Change) -> Outcome:
@@ -185,16 +182,23 @@ class _Visit:
 
     def _foreseen(self) -> int:
         """What pkg would say to it inside, before anything is touched: a mistyped name must not cost a restart."""
-        words = self.task.foreseeable
-        if not words:
-            return 0
-        limit = self.site.config.host.install_limit
-        status = pkg.plan(self.host, pkg.Image(zone=ZoneName(self.zone.name)), *words, limit=limit)
-        if status == pkg.NOT_LIVE:
+        asked = self.task.foreseeable
+        found = {self._planned(words, alone=len(asked) == 1) for words in asked} or {0}
+        if pkg.NOT_LIVE in found:
             self.site.report.note(
                 f"this cannot be done in running zone {self.zone.name}; it is stopped for it"
             )
-        return status
+            return pkg.NOT_LIVE
+        return 0 if 0 in found else pkg.NOTHING_TO_DO
+
+    def _planned(self, words: tuple[str, ...], *, alone: bool) -> int:
+        limit = self.site.config.host.install_limit
+        try:
+            return pkg.plan(self.host, pkg.Image(zone=ZoneName(self.zone.name)), *words, limit=limit)
+        except CommandError:
+            if alone:
+                raise
+            return 0  # what is in its way now the removal before it may take away
 
     def _changed(self) -> Outcome:
         """Snapshot, change, snapshot; without the snapshots when nothing has changed."""
