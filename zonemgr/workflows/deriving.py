@@ -97,7 +97,7 @@ def prepare(
         request.packages, request.remove_packages, request.publishers, request.remove_publishers
     )
     if plan and base != plan.base:
-        raise layers.Moved(f"golden image {request.origin} has changed meanwhile")
+        raise layers.Moved(f"golden image {request.origin} has changed meanwhile", hint="try again")
     contents = plan.wanted if plan else _contents(look, base, request)
     name = str(ZoneName(request.zone or contents.name))
     home, zonepath = survey.home_of(site.config, survey.GIZ, name)
@@ -127,7 +127,7 @@ def _make(work: Job, request: golden.GoldenRequest, plan: layers.Plan | None, pl
         look = glimpse(site)
         layer = prepare(look, site, request, planned.run, plan)
         if layer.zone != planned.zone:  # it was to be named by its contents
-            raise layers.Moved(f"golden image {layer.origin} has changed meanwhile")
+            raise layers.Moved(f"golden image {layer.origin} has changed meanwhile", hint="try again")
         work.do(*plan_clone(look, site, layer), look=look)
     work.do(*plan_contents(site, layer))
 

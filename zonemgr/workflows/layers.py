@@ -1,4 +1,10 @@
-"""Golden images as layers: find the image with the wanted set, else start from the nearest, else from nothing."""
+"""Golden images as layers: find the image with the wanted set, else start from the nearest, else from nothing.
+
+What is wanted is a set (see imageset): two requests with the same set get the same image, whatever it is called. A
+template is not part of it: it gives the brand, and the rest of it is configuration, which clones do not inherit. Only
+an image that is whole and served, in the pool of the zones to be, can be found or started from. One that runs is found
+(it is being upgraded, or looked into, and a second one like it would be built in vain) but never started from.
+"""
 
 from __future__ import annotations
 
