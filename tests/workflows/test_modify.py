@@ -287,3 +287,17 @@ def test_a_kill_in_the_middle_is_undone(zone: Lab, tmp_path: Path) -> None:
     job.recover_all(zone.site())
     assert (settings(zone), datasets(zone), vnics(zone), users(zone)) == before
     assert state(zone) == "installed"
+
+
+def test_a_zone_that_went_down_in_the_middle_gets_its_files_back_all_the_same(
+    zone: Lab, tmp_path: Path
+) -> None:
+    before = settings(zone), users(zone)
+    zone.inside.fault("kill-caller-after@3:zlogin*")  # kept, dropped, and set up anew
+    wishes, drops = Wishes(users="builder", elevated="builder", cap_cpu="2"), Drops(users="builder")
+    in_child(lambda: change(Lab(type(zone.world)(zone.world.dir)), wishes, drops), tmp_path / "out")
+    assert "builder::::" in zone.in_zone("build-1", "/etc/user_attr").read_text()
+    zone.run("zoneadm", "-z", "build-1", "halt")
+    job.recover_all(zone.site())
+    assert (settings(zone), users(zone)) == before and state(zone) == "installed"
+    assert "builder::::" not in zone.in_zone("build-1", "/etc/user_attr").read_text()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zonemgr.errors import CommandError, UsageError
-from zonemgr.host import accounts, zlogin
+from zonemgr.host import accounts, smf, zlogin, zoneadm
 from zonemgr.host.door import Host
 from zonemgr.model import ZoneName, ZoneState
 from zonemgr.workflows import parts, setup, steps, survey
@@ -56,13 +56,15 @@ _FORGET = 'rm -rf "$keep" "$keep.new"\n'
 class KeepFiles(Step):
     """Copy aside the files of a running zone that are to be changed; undo puts them back.
 
-    Homes of new accounts go again; services that were enabled stay enabled.
+    Homes of new accounts go again; services that were enabled stay enabled. A zone that is down by then, after a
+    reboot of the host perhaps, is booted to single-user for it.
     """
 
     zone: str
     run: str
     made_by: str
     homes: tuple[str, ...]  # that the change may make
+    limit: float  # seconds to single-user
 
     def __str__(self) -> str:
         return f"keep the files of {self.zone} that change"
@@ -71,8 +73,20 @@ class KeepFiles(Step):
         _run(host, self.zone, self.run, f"set -- {_quoted(self.homes)}\n{_KEEP}")
 
     def undo(self, host: Host) -> None:
-        if _runs(host, self.zone, self.made_by):
+        row = survey.find(host, self.zone)
+        if row is None or not parts.bears_mark(host, self.zone, self.made_by):
+            return
+        if row.state is ZoneState.RUNNING:
             _run(host, self.zone, self.run, _BACK)
+        elif row.state is ZoneState.INSTALLED:
+            self._boot_and_undo(host, ZoneName(self.zone))
+
+    def _boot_and_undo(self, host: Host, zone: ZoneName) -> None:
+        parts.remake_vnics(host, zone)
+        zoneadm.boot(host, zone, "-s")
+        smf.wait_for(host, zone, smf.SINGLE_USER, limit=self.limit)
+        _run(host, zone, self.run, _BACK)
+        zoneadm.halt(host, zone)
 
 
 @dataclass(frozen=True)

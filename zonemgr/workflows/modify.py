@@ -241,7 +241,8 @@ def _live(work: Job, plan: Plan, host_side: Sequence[Step]) -> tuple[str, ...]:
     keeping: list[Step] = []
     if within:
         homes = inside.homes(work.site.host, plan.things.users)
-        keeping = [inside.KeepFiles(zone.name, work.run, zone.run, homes)]
+        limit = work.site.config.host.single_user_limit
+        keeping = [inside.KeepFiles(zone.name, work.run, zone.run, homes, limit)]
     work.do(*host_side, *keeping, *within)
     work.keep_only(list(work.begun))
     if within:
