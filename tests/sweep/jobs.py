@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.conftest import GOLDEN
 from tests.support import Lab
@@ -30,8 +30,9 @@ from zonemgr.workflows.wanted import Drops
 FILE = "/export/tools.zone"
 FURNISHED = DisposableRequest(
     GOLDEN, zone="build-1", lofs="/work|/export/src", over="net0", users="builder", elevated="builder",
-    datasets="rpool/export/scratch", clones="rpool/export/home|/work/home", quota="20G", cap_memory="1G",
+    datasets="rpool/export/scratch",
 )  # fmt: skip
+CLONED = replace(FURNISHED, clones="rpool/export/home|/cache", quota="20G", cap_memory="1G")
 DERIVED = golden.GoldenRequest(
     zone="more", origin=GOLDEN, packages=("text/gawk",), remove_packages=("entire",)
 )  # fmt: skip
@@ -65,7 +66,11 @@ def _with_dataset(lab: Lab) -> None:
 
 
 def _cloned(lab: Lab) -> None:
-    words = {"clones": "rpool/export/home|/work/home", "datasets": "rpool/zones/giz/_local/build-1"}
+    words = {
+        "clones": "rpool/export/home|/cache",
+        "datasets": "rpool/zones/giz/_local/build-1",
+        "over": "net0",
+    }
     disposable.create(lab.site(), DisposableRequest(GOLDEN, zone="build-1", **words))  # type: ignore[arg-type]
 
 
@@ -116,7 +121,7 @@ def _remains(lab: Lab) -> None:
 JOBS: dict[str, Job] = {
     "create-giz": Job(lambda lab: golden.create(lab.site(), golden.GoldenRequest(zone="more"))),
     "create-giz-derived": Job(lambda lab: golden.create(lab.site(), DERIVED)),
-    "create-diz": Job(lambda lab: disposable.create(lab.site(), FURNISHED)),
+    "create-diz": Job(lambda lab: disposable.create(lab.site(), CLONED)),
     "exec-diz": Job(lambda lab: execute.in_new_zone(lab.site(), FURNISHED, _command("always"), str)),
     "exec-diz-kept": Job(
         lambda lab: execute.in_new_zone(
@@ -132,8 +137,7 @@ JOBS: dict[str, Job] = {
     "snapshot": Job(lambda lab: snaps.snapshot(lab.site(), "build-1", "clean"), _with_dataset),
     "rollback": Job(lambda lab: snaps.rollback(lab.site(), "build-1", "clean"), _changed),
     "destroy-snapshot": Job(lambda lab: snaps.destroy_snapshot(lab.site(), "build-1", "clean"), _snapshot),
-    "destroy": Job(lambda lab: teardown.destroy(lab.site(), "build-1"), _zone),
-    "destroy-furnished": Job(lambda lab: teardown.destroy(lab.site(), "build-1"), _cloned),
+    "destroy": Job(lambda lab: teardown.destroy(lab.site(), "build-1"), _cloned),
     "export": Job(lambda lab: archives.export(lab.site(), GOLDEN, FILE)),
     "import": Job(lambda lab: archives.import_(lab.site(), FILE, "again"), _exported),
     "upgrade-giz": Job(lambda lab: upgrade.upgrade(lab.site(), GOLDEN, upgrade.Terms(keep=0)), _updates),

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import GOLDEN
 from tests.support import Lab, same
 from zonemgr.errors import UsageError, ZonemgrError
-from zonemgr.workflows import disposable, execute, furnish, life, storage, teardown
+from zonemgr.workflows import disposable, execute, furnish, golden, life, storage, teardown
 from zonemgr.workflows.disposable import DisposableRequest
 from zonemgr.workflows.furnish import Wishes
 
@@ -212,6 +212,19 @@ def test_a_delegated_dataset_is_made_with_what_lies_above_and_all_of_it_goes(eac
     assert above not in names(lab) and "rpool/zones/giz" in names(lab)
 
 
+def test_the_first_golden_image_of_a_host_may_have_a_dataset_in_the_home_of_them_all(fresh: Lab) -> None:
+    wishes = Wishes(
+        datasets="rpool/zones/giz/_local/first", autonfs="/mnt/x|filer:/x", quota="9G", tmpfs_size="1G"
+    )
+    golden.create(fresh.site(), golden.GoldenRequest(zone="first", wishes=wishes))
+    assert prop(fresh, "zoned", "rpool/zones/giz/_local/first") == "on"
+    assert prop(fresh, "mountpoint", "rpool/zones/giz") == "/zones/giz"
+    assert prop(fresh, "quota", "rpool/zones/giz/first") == "9G"
+    assert "filer:/x" in fresh.in_zone("first", "/etc/auto_direct").read_text()
+    teardown.destroy(fresh.site(), "first")
+    assert "rpool/zones/giz/_local" not in names(fresh)
+
+
 def test_what_was_turned_around_inside_a_delegated_dataset_goes_too(lab: Lab) -> None:
     make(lab, datasets="rpool/export/mine")
     for words in (
@@ -234,9 +247,7 @@ def test_an_existing_dataset_is_taken_as_it_is_and_stays(each_lab: Lab) -> None:
 
 def test_marks_set_inside_the_zone_do_not_make_an_existing_dataset_ours(lab: Lab) -> None:
     lab.run("zfs", "create", "-o", "mountpoint=/data", "-o", "zoned=on", "rpool/export/data")
-    lab.world.db.execute(
-        "update zfs_datasets set created = created - 7200 where name = 'rpool/export/data'"
-    )
+    lab.world.db.execute("update zfs_datasets set created = created - 7200 where name = 'rpool/export/data'")
     zone = make(lab, datasets="rpool/export/data")
     lab.run("zlogin", "build-1", f"zfs set zonemgr:run={zone.run} rpool/export/data")
     lab.run("zlogin", "build-1", "zfs set zonemgr:shared=on rpool/export/data")
