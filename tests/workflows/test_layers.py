@@ -13,7 +13,19 @@ from tests.support import KILLED, Lab, in_child, same
 from zonemgr.errors import NotOurs, NotThere, UsageError, ZonemgrError
 from zonemgr.lab.pkg import publish as publishing
 from zonemgr.model import Dataset
-from zonemgr.workflows import deriving, disposable, golden, imageset, layers, naming, snaps, survey, teardown
+from zonemgr.workflows import (
+    deriving,
+    disposable,
+    golden,
+    imageset,
+    layers,
+    naming,
+    packages,
+    pkgjobs,
+    snaps,
+    survey,
+    teardown,
+)
 from zonemgr.workflows.disposable import DisposableRequest
 from zonemgr.workflows.furnish import Wishes
 from zonemgr.workflows.golden import GoldenRequest
@@ -30,28 +42,28 @@ def no_processes(lab: Lab) -> None:
     lab.world.put("cells", "off")
 
 
-def wish(*packages: str, without: str = "", **more: str) -> ImageWish:
-    return ImageWish(packages=" ".join(packages), remove_packages=without, **more)
+def wish(*words: str, without: str = "", **more: str) -> ImageWish:
+    return ImageWish(packages=" ".join(words), remove_packages=without, **more)
 
 
-def provide(lab: Lab, *packages: str, **more: str) -> str:
-    return layers.provide(lab.site(), wish(*packages, **more))
+def provide(lab: Lab, *words: str, **more: str) -> str:
+    return layers.provide(lab.site(), wish(*words, **more))
 
 
-def seek(lab: Lab, *packages: str) -> layers.Sought:
+def seek(lab: Lab, *words: str) -> layers.Sought:
     """What would be done for a request."""
-    return layers.seek(lab.door(), lab.site(), wish(*packages), wishes=Wishes())
+    return layers.seek(lab.door(), lab.site(), wish(*words), wishes=Wishes())
 
 
-def record(lab: Lab, name: str, *packages: str) -> None:
+def record(lab: Lab, name: str, *words: str) -> None:
     """As if these had been put into an image."""
-    marks = imageset.marks(imageset.of("nlipkg", packages=packages))
+    marks = imageset.marks(imageset.of("nlipkg", packages=words))
     lab.run("zfs", "set", *(f"{key}={value}" for key, value in marks.items()), f"rpool/zones/giz/{name}")
 
 
-def giz(lab: Lab, name: str, *packages: str, **more: object) -> str:
+def giz(lab: Lab, name: str, *words: str, **more: object) -> str:
     """An image made by hand."""
-    request = GoldenRequest(zone=name, packages=packages, **more)  # type: ignore[arg-type]
+    request = GoldenRequest(zone=name, packages=words, **more)  # type: ignore[arg-type]
     return golden.create(lab.site(), request).zone
 
 
@@ -123,7 +135,7 @@ def test_an_image_of_any_name_serves_if_it_has_the_set(lab: Lab) -> None:
 
 def test_a_name_that_went_to_another_set_gets_a_number(lab: Lab) -> None:
     name = provide(lab, GCC)
-    record(lab, name, GCC, GAWK)
+    pkgjobs.install(lab.site(), name, packages.parse(GAWK))
     second = provide(lab, GCC)
     assert second == f"{name}-2" and contents(lab, second) == {GCC}
     assert provide(lab, GCC) == second and provide(lab, GAWK, GCC) == name
