@@ -332,7 +332,7 @@ def test_an_image_loses_what_every_image_has(lab: Lab) -> None:
     assert held.packages == {"text/gawk", "web/wget"} and not held.without
 
 
-def test_a_furnished_image_hands_on_what_is_in_its_root(each_lab: Lab) -> None:
+def test_a_furnished_image_hands_on_what_is_in_its_root(lab: Lab) -> None:
     from zonemgr.workflows.furnish import Wishes
 
     things = Wishes(
@@ -342,14 +342,14 @@ def test_a_furnished_image_hands_on_what_is_in_its_root(each_lab: Lab) -> None:
         elevated="builder",
         datasets="rpool/export/scratch",
     )
-    golden.create(each_lab.site(), golden.GoldenRequest(zone="more", wishes=things))
-    settings = each_lab.run("zonecfg", "-z", "more", "export")
+    golden.create(lab.site(), golden.GoldenRequest(zone="more", wishes=things))
+    settings = lab.run("zonecfg", "-z", "more", "export")
     for thing in ('set dir="/work"', "add net", "rpool/export/scratch"):
         assert thing in settings
-    assert image(each_lab, "more").row.state == "installed"
-    disposable.create(each_lab.site(), DisposableRequest("more", zone="build-2"))
-    assert "builder:" in each_lab.in_zone("build-2", "/etc/passwd").read_text()
-    clone = each_lab.run("zonecfg", "-z", "build-2", "export")
+    assert image(lab, "more").row.state == "installed"
+    disposable.create(lab.site(), DisposableRequest("more", zone="build-2"))
+    assert "builder:" in lab.in_zone("build-2", "/etc/passwd").read_text()
+    clone = lab.run("zonecfg", "-z", "build-2", "export")
     assert not any(thing in clone for thing in ("/work", "add net", "scratch"))
 
 
@@ -370,11 +370,16 @@ def test_a_running_zone_goes_on_while_pkg_works_inside(each_lab: Lab) -> None:
     assert number(each_lab) == before
     assert "text/gawk" in contents(each_lab, "build-1") and "text/gawk" not in contents(each_lab)
     assert snapshots(each_lab, "build-1") == [done.before, done.after]
-    assert not install(each_lab, "build-1", "text/gawk", remove="web/wget").changed
-    assert install(each_lab, "build-1", POSTFIX).changed
-    assert install(each_lab, "build-1", SENDMAIL, remove=POSTFIX).changed
-    assert pkgjobs.refresh(each_lab.site(), "build-1").changed
-    assert number(each_lab) == before
+
+
+def test_removal_and_addition_in_a_running_zone(lab: Lab) -> None:
+    build_zone(lab)
+    before = number(lab)
+    assert not install(lab, "build-1", "shell/bash", remove="web/wget").changed
+    assert install(lab, "build-1", SENDMAIL).changed
+    assert install(lab, "build-1", POSTFIX, remove=SENDMAIL).changed
+    assert pkgjobs.refresh(lab.site(), "build-1").changed
+    assert number(lab) == before
 
 
 def test_a_mistyped_name_does_not_stop_the_zone(lab: Lab) -> None:
@@ -417,14 +422,14 @@ def test_a_killed_run_inside_is_rolled_back_by_the_next(lab: Lab, tmp_path: Path
     again.world.close()
 
 
-def test_what_needs_a_new_boot_environment_is_done_while_the_zone_is_down(each_lab: Lab) -> None:
-    build_zone(each_lab)
-    was = number(each_lab)
-    each_lab.publish("service/network/ssh", reboot=True)
-    done = pkgjobs.upgrade(each_lab.site(), "build-1")
+def test_what_needs_a_new_boot_environment_is_done_while_the_zone_is_down(lab: Lab) -> None:
+    build_zone(lab)
+    was = number(lab)
+    lab.publish("service/network/ssh", reboot=True)
+    done = pkgjobs.upgrade(lab.site(), "build-1")
     assert str(done) == "1 package updated"
-    assert image(each_lab, "build-1").row.state == "running" and number(each_lab) != was
-    assert packages.zbes(each_lab.door(), "rpool/zones/diz/build-1") == ["rpool/zones/diz/build-1/ROOT/zbe"]
+    assert image(lab, "build-1").row.state == "running" and number(lab) != was
+    assert packages.zbes(lab.door(), "rpool/zones/diz/build-1") == ["rpool/zones/diz/build-1/ROOT/zbe"]
 
 
 def test_a_halted_zone_stays_halted_and_goes_with_its_snapshots(lab: Lab) -> None:
@@ -459,17 +464,17 @@ def test_nothing_asked_for_is_a_mistake(
         job(lab.site(), "tools", packages.Change())
 
 
-def test_a_user_with_the_profiles_may_and_one_without_may_not(each_lab: Lab) -> None:
-    before = each_lab.everything()
+def test_a_user_with_the_profiles_may_and_one_without_may_not(lab: Lab) -> None:
+    before = lab.everything()
     with pytest.raises(privilege.NotAllowed):
-        install(Lab(each_lab.world, "jim"), "tools", "text/gawk")
-    same(before, each_lab.everything())
-    builder = Lab(each_lab.world, "builder")
+        install(Lab(lab.world, "jim"), "tools", "text/gawk")
+    same(before, lab.everything())
+    builder = Lab(lab.world, "builder")
     assert install(builder, "tools", "text/gawk").changed
     assert pkgjobs.uninstall(builder.site(), "tools", packages.parse(remove="text/gawk")).changed
     with pytest.raises(CommandError):
         install(builder, "tools", "no/such")
-    assert "text/gawk" not in contents(each_lab)
+    assert "text/gawk" not in contents(lab)
 
 
 # -- roots -------------------------------------------------------------------------------------------------------
