@@ -391,6 +391,6 @@ def find_clone(settings_fs: Sequence[tuple[str, str]], host: Host, source: str) 
             found.append((inside, special))
     if not found:
         raise NotThere(
-            f"the zone has no clone of {source}", hint="see: zonemgr show, and zfs list -o name,origin"
+            f"the zone has no clone of {source}", hint="see: zfs list -o name,origin"
         )
     return found
