@@ -313,6 +313,10 @@ def test_a_linked_image_has_the_hosts_publishers_first(
     )  # fmt: skip
     golden.create(lab.site(), request)
     assert publishers(lab, "more") == [FIRST["omnios"], SECOND["omnios"], OWN]
+    assert (
+        lab.report.notes[0]
+        == f"zones of brand {brand} are linked: the host's publishers stay first, others come below"
+    )
     assert "local/thing" in contents(lab, "more")
     with pytest.raises(UsageError, match="needs the host's publisher"):
         pkgjobs.uninstall(lab.site(), "more", packages.parse(remove_publishers=FIRST["omnios"][0]))

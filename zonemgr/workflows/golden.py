@@ -135,6 +135,10 @@ def prepare(look: Host, site: Site, request: GoldenRequest, run: RunId) -> Recip
     change = _needed(change, contents)
     linked = bool(change.add_publishers or change.remove_publishers) and packages.linked(look, brand)
     packages.check_linked(look, name, brand, change)
+    if linked and change.add_publishers:
+        site.report.note(
+            f"zones of brand {brand} are linked: the host's publishers stay first, others come below"
+        )
     seed, rest = seeded(brand, change, linked=linked)
     return Recipe(name, brand, template, contents, seed, rest, things, run)
 
