@@ -28,6 +28,14 @@ FIRST = f"initial-postinstalled-{GOLDEN}"
 CATALOGUE = "/var/pkg/state/image.json"  # pkg's own: what it has fetched, and when
 
 
+@pytest.fixture(autouse=True)
+def no_cells(request: pytest.FixtureRequest) -> None:
+    """Zones need no processes of their own here but while zlogin runs: these stories are about what is on disk."""
+    for name in ("lab", "each_lab"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).world.put("cells", "off")
+
+
 def night(lab: Lab, *zones: str, **how: Any) -> Round:
     """One call of upgrade-giz; all images unless some are named."""
     done = Round()
@@ -132,7 +140,6 @@ def test_an_image_that_fails_is_what_it_was(lab: Lab, pattern: str, text: str) -
     assert text.rpartition(": ")[2] in one.message
     assert done.exit_code == 1
     same(before, host(lab))
-    assert outcomes(night(lab)) == {GOLDEN: "upgraded"}, "and the next night it works"
 
 
 def test_a_canary_that_says_no_is_quoted(lab: Lab) -> None:
@@ -143,6 +150,7 @@ def test_a_canary_that_says_no_is_quoted(lab: Lab) -> None:
     assert done.results[0].run, "its record has the commands"
     assert records.read_run(lab.config, done.results[0].run).verdict == "failed"
     same(before, host(lab))
+    assert outcomes(night(lab)) == {GOLDEN: "upgraded"}, "and the next night it works"
 
 
 def test_a_canary_that_hangs_is_ended(lab: Lab) -> None:
@@ -308,14 +316,14 @@ def test_upgrade_snapshots_beyond_the_newest_are_surplus() -> None:
 
 def test_older_upgrades_go_but_those_with_clones_stay(lab: Lab) -> None:
     taken = []
-    for number in range(1, 5):
-        lab.world.put("pkg.updates", str(number))
+    for number in range(1, 4):
+        lab.publish("shell/bash")
         (one,) = night(lab, keep=1).results
         taken.append(one.snapshot)
         if number == 1:
             disposable.create(lab.site(), disposable.DisposableRequest(GOLDEN, zone="build-1"))
-    assert [name for name in names(lab) if name.startswith("upgraded-")] == [taken[0], taken[3]]
-    assert one.dropped[0] == taken[2]
+    assert [name for name in names(lab) if name.startswith("upgraded-")] == [taken[0], taken[2]]
+    assert one.dropped[0] == taken[1]
     assert len([name for name in names(lab) if name.startswith("before-upgrade-")]) == 1
     assert set(names(lab)) >= {f"initial-installed-{GOLDEN}", FIRST}, "others are not touched"
 
@@ -408,13 +416,9 @@ def test_some_fail_and_the_others_are_served_anew(three: Lab, parallel: int) -> 
     report = cli.text(done)
     assert report.startswith("golden images: 1 failed, 2 upgraded; ")
     assert "failed    jdk: nothing is known of the canary: zlogin ended with 1: no java" in report
-    json.dumps(done.as_dict())
-
-
-def test_what_several_say_at_once_has_their_names(three: Lab) -> None:
-    night(three, parallel=2)
-    notes = [note for note in three.report.notes if ": done: " in note]
-    assert {note.partition(":")[0] for note in notes} == {"jdk", "perl", GOLDEN}
+    if parallel > 1:
+        said = {note.partition(":")[0] for note in three.report.notes if ": done: " in note}
+        assert said == {"jdk", "perl", GOLDEN}, "what several say at once has their names"
 
 
 def test_a_worker_that_is_killed_is_cleared_up_after(three: Lab) -> None:
