@@ -148,7 +148,10 @@ def test_a_canary_that_says_no_is_quoted(lab: Lab) -> None:
     done = night(lab, canary="echo no compiler here >&2; exit 3")
     assert done.results[0].message == "the canary exited with 3: no compiler here"
     assert done.results[0].run, "its record has the commands"
-    assert records.read_run(lab.config, done.results[0].run).verdict == "failed"
+    record = records.read_run(lab.config, done.results[0].run)
+    assert record.verdict == "failed"
+    assert (record.directory / "stderr.log").read_text() == "no compiler here\n"
+    assert "entire 0.5.11-2024.0.0.0 -> 0.5.11-2024.0.0.1\n" in (record.directory / "stdout.log").read_text()
     same(before, host(lab))
     assert outcomes(night(lab)) == {GOLDEN: "upgraded"}, "and the next night it works"
 

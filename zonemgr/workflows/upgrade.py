@@ -192,35 +192,6 @@ def _mount_root(site: Site, image: Managed) -> None:
 # -- the upgrade -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class RunCanary(Step):
-    """Run a command in the zone that was cloned from the upgraded image. Undone with the zone."""
-
-    zone: str
-    command: str
-    limit: float
-
-    def __str__(self) -> str:
-        return f"run the canary in {self.zone}: {self.command}"
-
-    def do(self, host: Host) -> None:
-        said = _LastWords()
-        try:
-            ended = zlogin.run(
-                host, ZoneName(self.zone), self.command, on_stdout=said.hear, on_stderr=said.hear,
-                limit=self.limit or None,
-            )  # fmt: skip
-        except CommandTimeout:
-            raise CanaryFailed(
-                f"the canary did not end within {self.limit:g} seconds{said}", hint=_HINT
-            ) from None
-        if ended.status is None:
-            raise CanaryFailed(f"nothing is known of the canary: {ended.trouble}", hint=_HINT)
-        if ended.status:
-            how = f"was killed by signal {ended.signal}" if ended.signal else f"exited with {ended.status}"
-            raise CanaryFailed(f"the canary {how}{said}", hint=_HINT)
-
-
 _HINT = "the image serves what it served before; try the command yourself with: zonemgr exec-diz"
 
 
@@ -230,13 +201,21 @@ class CanaryFailed(ZonemgrError):
     verdict = "failed"
 
 
-class _LastWords:
-    """The end of what a command says, on stdout or stderr."""
+class _Canary:
+    """What the canary says, on its way into the record of the run, and the end of it for a message."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Job) -> None:
+        self._record = work.record
         self._tail = b""
 
-    def hear(self, chunk: bytes) -> None:
+    def on_stdout(self, chunk: bytes) -> None:
+        if self._record is not None:
+            self._record.stdout(chunk)
+        self._tail = (self._tail + chunk)[-_TAIL:]
+
+    def on_stderr(self, chunk: bytes) -> None:
+        if self._record is not None:
+            self._record.stderr(chunk)
         self._tail = (self._tail + chunk)[-_TAIL:]
 
     def __str__(self) -> str:
@@ -250,6 +229,8 @@ def _carry_out(site: Site, name: str, terms: Terms, run: RunId, changes: tuple[P
         look = glimpse(site)
         image = _ready(look, name)
         current, upgraded = image.marks["current"], _free_name(look, image, surplus.AFTER)
+        if work.record is not None:  # the report names a few
+            work.record.stdout("".join(f"{change}\n" for change in changes).encode())
         work.do(*_plan(look, site, image, run), look=look)
         work.do(building.TakeSnapshot(name, image.dataset, upgraded, run))
         _prove_in_clone(work, image, canary, upgraded, terms)
@@ -282,8 +263,28 @@ def _prove_in_clone(work: Job, image: Managed, canary: str, upgraded: str, terms
         canary, f"{image.name}@{upgraded}", home, zonepath, work.run, furnish.Furniture(), image_locked=True
     )
     disposable.bring_up(work, zone)
-    work.do(RunCanary(canary, terms.canary or "true", terms.canary_limit))
+    _run_canary(work, canary, terms)
     work.do(teardown.TakeDown(canary, home, work.run))
+
+
+def _run_canary(work: Job, zone: str, terms: Terms) -> None:
+    """Run the command in the clone; raises CanaryFailed. No step: what it did goes with the zone."""
+    command = terms.canary or "true"
+    work.report.note(f"run the canary in {zone}: {command}")
+    said = _Canary(work)
+    try:
+        ended = zlogin.run(
+            work.site.host, ZoneName(zone), command, on_stdout=said.on_stdout, on_stderr=said.on_stderr,
+            limit=terms.canary_limit or None,
+        )  # fmt: skip
+    except CommandTimeout:
+        words = f"the canary did not end within {terms.canary_limit:g} seconds{said}"
+        raise CanaryFailed(words, hint=_HINT) from None
+    if ended.status is None:
+        raise CanaryFailed(f"nothing is known of the canary: {ended.trouble}", hint=_HINT)
+    if ended.status:
+        how = f"was killed by signal {ended.signal}" if ended.signal else f"exited with {ended.status}"
+        raise CanaryFailed(f"the canary {how}{said}", hint=_HINT)
 
 
 def _free_name(look: Host, image: Managed, prefix: str) -> str:
