@@ -17,7 +17,13 @@ ZONEMGR = [sys.executable, "-m", "zonemgr"]
 pytestmark = pytest.mark.namespaces
 
 
-@pytest.fixture(scope="module", params=["openindiana", "omnios"])
+FLAVOURS = [
+    pytest.param(flavour, marks=pytest.mark.xdist_group(f"scenarios-{flavour}"))
+    for flavour in ("openindiana", "omnios")
+]
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One lab per flavour, on which the stories are told one after the other, as on a host."""
     place = tmp_path_factory.mktemp("scenarios") / "lab"
@@ -28,7 +34,6 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     subprocess.run([*ZONEMGR, "-q", "lab", "destroy", str(place), "--yes"], cwd=HERE, check=True)
 
 
-@pytest.mark.xdist_group("scenarios")
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.stem)
 def test_a_story(lab: Path, story: Path) -> None:
     told = subprocess.run(
