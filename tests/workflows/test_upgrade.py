@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from tests.conftest import GOLDEN
 from tests.support import Lab, in_child, same
 from zonemgr import locks, records
 from zonemgr.cli import upgrade as cli
+from zonemgr.cli.runtime import Runtime
+from zonemgr.cli.show import STEPS, WARNINGS
 from zonemgr.errors import UsageError
 from zonemgr.host import pkgplan
 from zonemgr.host.programs import SignalsHeld
@@ -501,6 +504,32 @@ def test_the_report_is_short() -> None:
         "skipped   half: it is half-made",
     ]
     assert Result.from_dict(json.loads(json.dumps(done.results[0].as_dict()))) == done.results[0]
+
+
+def called(lab: Lab, *argv: str, level: int = STEPS, as_json: bool = False) -> Runtime:
+    """`zonemgr upgrade-giz --all` as its command line calls it."""
+    runtime = Runtime(["upgrade-giz", *argv], level=level, as_json=as_json)
+    runtime.__dict__["site"] = replace(lab.site(), report=runtime.screen)
+    cli.upgrade_giz(SimpleNamespace(obj=runtime), all=True)  # type: ignore[arg-type]
+    return runtime
+
+
+def test_cron_hears_nothing_unless_something_happened(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert called(lab).exit_code == 0
+    assert capsys.readouterr() == ("", "")
+    lab.publish("shell/bash")
+    lab.fails("zoneadm -z tools boot *", stderr="zoneadm: broken\n")
+    assert called(lab).exit_code == 1
+    said = capsys.readouterr()
+    assert "failed    tools: zoneadm exited with 1: broken\n" in said.out
+    assert said.err == "", "progress is for terminals"
+    assert called(lab, as_json=True, level=WARNINGS).exit_code == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["upgraded"], answer["failed"]) == (1, 0)
+    assert answer["images"][0]["changes"][0]["name"] == "shell/bash"
+    called(lab, "-d", "3")
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"look for updates of {GOLDEN}\n")
 
 
 def test_plans_are_read_as_pkg_writes_them() -> None:
