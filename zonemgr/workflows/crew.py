@@ -46,6 +46,7 @@ class _Worker:
     said: bytearray = field(default_factory=bytearray)
     line: bytearray = field(default_factory=bytearray)
     done: bool = False
+    status: int | None = None  # as waitpid tells it
 
 
 class Crew:
@@ -93,11 +94,20 @@ class Crew:
     def wait(self) -> list[Ended]:
         """Wait until at least one worker has ended; those that have."""
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(_WATCH):
                 self._read(key.data, key.fd)
+            for worker in self._workers.values():
+                self._look_after(worker)
             ended = [worker for worker in self._workers.values() if worker.done]
             if ended:
                 return [self._bury(worker) for worker in ended]
+
+    def _look_after(self, worker: _Worker) -> None:
+        """A program that it left behind may still hold its pipes open, so their end alone does not tell."""
+        if worker.status is None:
+            pid, status = os.waitpid(worker.pid, 0 if worker.done else os.WNOHANG)
+            worker.status = status if pid else None
+            worker.done = pid != 0
 
     def _read(self, worker: _Worker, descriptor: int) -> None:
         data = os.read(descriptor, 65536)
@@ -116,7 +126,7 @@ class Crew:
             self._hear(worker.name, line.decode(errors="replace"))
 
     def _bury(self, worker: _Worker) -> Ended:
-        _, status = os.waitpid(worker.pid, 0)
+        status = worker.status or 0
         del self._workers[worker.pid]
         self._drain(worker)
         for descriptor in (worker.answer, worker.talk):
@@ -132,11 +142,12 @@ class Crew:
             return Ended(worker.name, None, f"its process ended with {os.WEXITSTATUS(status)}")
 
     def _drain(self, worker: _Worker) -> None:
-        """Hear the last lines; what a stray program still holds open is not waited for."""
-        os.set_blocking(worker.talk, False)
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(worker.talk, 65536):
-                worker.line += data
+        """Take what is left in its pipes; what a stray program still holds open is not waited for."""
+        for descriptor, into in ((worker.answer, worker.said), (worker.talk, worker.line)):
+            os.set_blocking(descriptor, False)
+            with contextlib.suppress(BlockingIOError):
+                while data := os.read(descriptor, 65536):
+                    into += data
         if worker.line and not worker.line.endswith(b"\n"):
             worker.line += b"\n"
         self._tell(worker)
