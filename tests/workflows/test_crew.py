@@ -1,0 +1,103 @@
+"""Workers answer, are heard, and end: by themselves, by a signal, or with the one who started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from zonemgr.workflows.cancel import Cancelled, signals_cancel
+from zonemgr.workflows.crew import Answer, Crew, Ended
+
+
+def heard() -> tuple[list[str], Crew]:
+    lines: list[str] = []
+    return lines, Crew(lambda name, line: lines.append(f"{name}: {line}"))
+
+
+def all_of(crew: Crew) -> dict[str, Ended]:
+    found: dict[str, Ended] = {}
+    while len(crew):
+        found |= {one.name: one for one in crew.wait()}
+    return found
+
+
+def test_answers_come_back_and_lines_are_not_mixed() -> None:
+    def work(number: int) -> Answer:
+        for part in range(3):
+            print(f"part {part} " + "x" * 5000, flush=True)
+        return {"square": number * number, "words": ["ä", "b"]}
+
+    lines, crew = heard()
+    with crew:
+        for number in range(5):
+            crew.start(f"w{number}", partial(work, number))
+        ended = all_of(crew)
+    assert {name: one.answer for name, one in ended.items()} == {
+        f"w{number}": {"square": number * number, "words": ["ä", "b"]} for number in range(5)
+    }
+    assert sorted(lines) == sorted(f"w{n}: part {part} " + "x" * 5000 for n in range(5) for part in range(3))
+
+
+def test_one_that_raises_or_dies_says_so_and_the_others_go_on() -> None:
+    def fails() -> Answer:
+        raise ValueError("no good")
+
+    def dies() -> Answer:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+    lines, crew = heard()
+    with crew:
+        crew.start("fails", fails)
+        crew.start("dies", dies)
+        crew.start("well", lambda: {"fine": True})
+        ended = all_of(crew)
+    assert ended["fails"].answer == {"notes": ["ValueError: no good"]}
+    assert (ended["dies"].answer, ended["dies"].how) == (None, "its process was killed by signal 9")
+    assert ended["well"].answer == {"fine": True}
+    assert lines == ["fails: ValueError: no good"]
+
+
+def test_a_program_that_outlives_its_worker_is_not_waited_for() -> None:
+    def leaves_one_behind() -> Answer:
+        if os.fork() == 0:
+            os.execvp("sleep", ["sleep", "20"])
+        return {"left": True}
+
+    _, crew = heard()
+    begun = time.monotonic()
+    with crew:
+        crew.start("w", leaves_one_behind)
+        assert all_of(crew)["w"].answer == {"left": True}
+    assert time.monotonic() - begun < 15, "the sleep had the worker's output"
+
+
+def test_an_interrupt_ends_all_and_waits_for_what_they_undo(tmp_path: Path) -> None:
+    undone = tmp_path / "undone"
+    undone.mkdir()
+    parent = os.getpid()
+
+    def work(name: str) -> Answer:
+        try:
+            if name == "b":
+                os.kill(parent, signal.SIGTERM)
+            while True:
+                signal.pause()
+        except Cancelled as ended:
+            ended.add_note("one thing is left")
+            raise
+        finally:
+            (undone / name).touch()
+
+    _, crew = heard()
+    with pytest.raises(Cancelled) as ended, signals_cancel(), crew:
+        for name in "ab":
+            crew.start(name, partial(work, name))
+        all_of(crew)
+    assert sorted(path.name for path in undone.iterdir()) == ["a", "b"]
+    assert sorted(ended.value.__notes__) == ["a: one thing is left", "b: one thing is left"]
