@@ -291,11 +291,11 @@ def test_every_user_has_a_file_that_sudo_reads() -> None:
 
 
 def test_who_is_in_the_image_alone_can_be_elevated_and_rights_may_wait_for_the_account(lab: Lab) -> None:
-    make(lab, elevated="lp later")
+    make(lab, elevated="lp jim")
     rights = "::::type=normal;profiles=Primary Administrator"
     assert lines(lab, "/etc/user_attr", "lp") == [f"lp{rights}"]
-    assert lines(lab, "/etc/user_attr", "later") == [f"later{rights}"]
-    assert any("there is no user later in the zone" in text for text in lab.report.warnings)
+    assert lines(lab, "/etc/user_attr", "jim") == [f"jim{rights}"]
+    assert any("there is no user jim in the zone" in text for text in lab.report.warnings)
 
 
 def test_accounts_the_host_lacks_are_refused_at_once(lab: Lab) -> None:

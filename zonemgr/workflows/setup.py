@@ -102,6 +102,7 @@ def script(
             users=[_new_user(user, mounted) for user in found],
             groups=_new_groups(book, found, groups),
             elevated=[user for user in elevated if user != ROOT],
+            known=_known(host, elevated, copied),
             autonfs=[tuple(word.split("|", 1)) for word in autonfs],
             onward=onward,
             kept=list(kept),
@@ -111,6 +112,13 @@ def script(
     secrets = tuple(user.password for user in found if len(user.password) > 8)
     told = [f"{ROOT} is in every zone already: nothing of the host's comes over"] if ROOT in users else []
     return Script(text, secrets, (*told, *_without_hash(found, refused)))
+
+
+def _known(host: Host, elevated: Sequence[str], copied: Sequence[str]) -> set[str]:
+    """Those to be elevated whom the host knows: an image may get them later. Anybody else is a slip of the pen."""
+    others = set(elevated) - {ROOT, *copied}
+    there = {user.name for user in accounts.read(host).users} if others else set()
+    return {*copied, *(others & there)}
 
 
 def rendered(template: str, **values: object) -> str:
