@@ -28,28 +28,12 @@ from zonemgr.workflows.steps import Step
 
 
 @dataclass(frozen=True)
-class DisposableRequest:
+class DisposableRequest(furnish.Wishes):
     """What `create-diz` or `exec-diz` was asked for, as it stood on the command line."""
 
     origin: str = ""  # empty: the golden image that has just what `image` asks for
     zone: str = ""
     snapshot: str = ""
-    lofs: str = ""
-    datasets: str = ""
-    vnics: str = ""
-    over: str = ""
-    users: str = ""
-    groups: str = ""
-    elevated: str = ""
-    autonfs: str = ""
-    clones: str = ""
-    quota: str = ""
-    cap_memory: str = ""
-    cap_swap: str = ""
-    cap_cpu: str = ""
-    cpu_shares: str = ""
-    max_processes: str = ""
-    tmpfs_size: str = ""
     image: layers.ImageWish = field(default_factory=layers.ImageWish)
 
     @property

@@ -75,7 +75,7 @@ def recall_vnics(value: str) -> list[AutoVnic]:
     return [AutoVnic.recall(word) for word in value.split()]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Wishes:
     """What was asked for, as it stood on the command line: whitespace-separated lists, and sizes and numbers."""
 
