@@ -130,7 +130,18 @@ def local_values(host: Host, *names: str) -> list[tuple[str, str, str]]:
 
 def local_below(host: Host, top: Dataset, *names: str) -> dict[str, dict[str, str]]:
     """These properties of all file systems and snapshots at and below `top`, where they are set on these themselves."""
-    words = ("zfs", "get", "-H", "-r", "-s", "local", "-t", "filesystem,snapshot", "-o", "name,property,value")
+    words = (
+        "zfs",
+        "get",
+        "-H",
+        "-r",
+        "-s",
+        "local",
+        "-t",
+        "filesystem,snapshot",
+        "-o",
+        "name,property,value",
+    )
     found: dict[str, dict[str, str]] = {}
     for line in lines_of(_told(lambda: host.ask(*words, ",".join(names), str(top))).stdout):
         name, label, value = line.split("\t", 2)

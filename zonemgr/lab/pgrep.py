@@ -63,9 +63,9 @@ def command(call: Call) -> int:
 
 def _machines(call: Call) -> int:
     path = f"/.lab/usr/bin/{call.name}"
-    if not Path(path).exists():
-        return call.fail(f"lab: {call.name} without -z is not emulated")
-    os.execve(path, call.argv, call.env)
+    if Path(path).exists():
+        os.execve(path, call.argv, call.env)
+    return call.fail(f"lab: {call.name} without -z is not emulated")
 
 
 def _usage(call: Call, name: str, before: str) -> int:

@@ -91,7 +91,12 @@ def prepare(site: Site, request: DisposableRequest) -> Disposable:
 
 
 def _make_origin(
-    site: Site, look: Host, origin: ZoneName, request: DisposableRequest, name: str, guess: layers.Sought | None
+    site: Site,
+    look: Host,
+    origin: ZoneName,
+    request: DisposableRequest,
+    name: str,
+    guess: layers.Sought | None,
 ) -> ZoneName:
     """The golden image does not exist: make it, unless what was asked for rules it out or cannot work anyway."""
     building.name_is_free(look, name)

@@ -390,7 +390,5 @@ def find_clone(settings_fs: Sequence[tuple[str, str]], host: Host, source: str) 
         if f"{origin}/".startswith(f"{source}/"):
             found.append((inside, special))
     if not found:
-        raise NotThere(
-            f"the zone has no clone of {source}", hint="see: zfs list -o name,origin"
-        )
+        raise NotThere(f"the zone has no clone of {source}", hint="see: zfs list -o name,origin")
     return found
