@@ -345,6 +345,21 @@ def test_a_snapshot_that_somebody_holds_or_took_stays(lab: Lab) -> None:
     assert set(names(lab)) >= {"upgraded-by-hand", first, one.snapshot}
 
 
+def test_a_snapshot_that_does_not_go_is_told_of_and_goes_the_next_time(lab: Lab) -> None:
+    lab.publish("shell/bash")
+    (first,) = night(lab, keep=1).results
+    lab.publish("shell/bash")
+    lab.fails(f"zfs destroy *@{first.snapshot}", stderr="cannot destroy: dataset is busy\n", times=2)
+    (one,) = night(lab, keep=1).results
+    assert (one.outcome, one.dropped) == ("upgraded", ())
+    assert "older snapshots could not be destroyed: zfs exited with 1: cannot destroy" in cli.text(
+        Round([one])
+    )
+    assert current(lab) == one.snapshot
+    lab.publish("shell/bash")
+    assert first.snapshot in night(lab, keep=1).results[0].dropped
+
+
 # -- layers ------------------------------------------------------------------------------------------------------
 
 

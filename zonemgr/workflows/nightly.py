@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from zonemgr import locks, records
 from zonemgr.errors import UsageError, ZonemgrError
@@ -147,7 +147,8 @@ def _at_once(
     waiting = list(names)
 
     def hear(name: str, line: str) -> None:
-        site.report.note(f"{name}: {line}")
+        tell = site.report.warn if line.startswith(Plain.WARNING) else site.report.note
+        tell(f"{name}: {line.removeprefix(Plain.WARNING)}")
 
     with Crew(hear) as crew:
         busy: set[str] = set()
@@ -207,6 +208,8 @@ def _clear_up(site: Site, name: str) -> None:
 class Plain:
     """A worker's report: plain lines, which the one who started it passes on."""
 
+    WARNING: ClassVar[str] = "warning: "
+
     @contextlib.contextmanager
     def step(self, step: Step) -> Iterator[None]:
         with self._line(str(step)):
@@ -232,7 +235,7 @@ class Plain:
             print(text, flush=True)
 
     def warn(self, text: str) -> None:
-        self.note(f"warning: {text}")
+        self.note(f"{self.WARNING}{text}")
 
 
 @contextlib.contextmanager

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from zonemgr.errors import ZonemgrError
 from zonemgr.host import zfs, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName
-from zonemgr.workflows import extent, snaps, survey
-from zonemgr.workflows.job import Job, glimpse
-from zonemgr.workflows.steps import undo_steps
+from zonemgr.workflows import extent, survey
+from zonemgr.workflows.job import Job
+from zonemgr.workflows.steps import Remembering, Step
 from zonemgr.workflows.survey import Managed, SnapshotRow
 
 AFTER, BEFORE = "upgraded-", "before-upgrade-"  # a UTC time follows
@@ -32,22 +34,61 @@ def among(rows: Sequence[SnapshotRow], keep: int, needed: Collection[str]) -> li
     return found
 
 
-def drop(work: Job, image: Managed, keep: int) -> tuple[str, ...]:
-    """Destroy what is too many; returns the names. What was begun before must be kept already.
+@dataclass(frozen=True)
+class LetGo(Step):
+    """Destroy what is too many, once the image serves its new snapshot: only undoing it does anything.
 
-    The image is served anew by then, so trouble here is only warned of, and the next upgrade tries again.
+    It begins before the image is served anew and is kept from what is settled then. So whoever is cut short before
+    that finds the old snapshot served, and lets nothing go; and whoever is cut short afterwards finishes it.
     """
-    look = glimpse(work.site)
+
+    silent: ClassVar[bool] = True
+
+    zone: str
+    home: str
+    names: tuple[str, ...]
+    served: str
+
+    def __str__(self) -> str:
+        return f"let older snapshots of {self.zone} go"
+
+    def do(self, host: Host) -> None:
+        """Not yet."""
+
+    def undo(self, host: Host) -> None:
+        look = Remembering(host)
+        home = next((row for row in survey.filesystems(look) if row.name == self.home), None)
+        if home is None or home.marks.get("current") != self.served:
+            return
+        rows = [row for name in self.names for row in extent.named(look, self.zone, Dataset(self.home), name)]
+        if rows:
+            extent.drop(host, rows)
+
+
+def planned(look: Host, image: Managed, served: str, keep: int) -> LetGo:
+    """What will be too many when this snapshot is served."""
     rows = _rows(look, image)
-    names = among(rows, keep, _needed(look, image, rows))
-    try:
-        work.do(*(snaps.DropSnapshot(image.name, image.dataset, name) for name in names))
-    except ZonemgrError as trouble:
-        left = undo_steps(work.begun, work.site.host, work.report, work.ledger)  # their undo is a second try
-        if left:
-            work.report.warn(f"older snapshots of {image.name} could not be destroyed: {trouble}")
-            return ()
-    return tuple(names)
+    names = among(rows, keep, _needed(look, image, served, rows))
+    return LetGo(image.name, image.dataset, tuple(names), served)
+
+
+def finish(work: Job, step: LetGo) -> str:
+    """Let them go now; what stood in the way, or nothing. All else must be kept already.
+
+    The image is served anew by then, so trouble here does not undo anything, and the next upgrade tries again.
+    """
+    trouble = ""
+    for _ in range(2):
+        try:
+            step.undo(work.site.host)
+            trouble = ""
+            break
+        except ZonemgrError as failed:
+            trouble = f"older snapshots could not be destroyed: {failed}"
+    work.begun.clear()
+    if trouble:
+        work.report.warn(f"{step.zone}: {trouble}")
+    return trouble
 
 
 def _rows(look: Host, image: Managed) -> list[SnapshotRow]:
@@ -55,11 +96,9 @@ def _rows(look: Host, image: Managed) -> list[SnapshotRow]:
     return [row for top in (str(image.dataset), *given) for row in survey.snapshots(look, top)]
 
 
-def _needed(look: Host, image: Managed, rows: Sequence[SnapshotRow]) -> set[str]:
+def _needed(look: Host, image: Managed, served: str, rows: Sequence[SnapshotRow]) -> set[str]:
     """What is served, what some zone says it was made from, what others hold, and what others took."""
-    zones = survey.managed_zones(look)
-    current = {one.marks.get("current", "") for one in zones if one.name == image.name}
-    origins = [one.marks.get("origin", "").partition("@") for one in zones]
+    origins = [one.marks.get("origin", "").partition("@") for one in survey.managed_zones(look)]
     named = {snapshot for zone, _, snapshot in origins if zone == f"giz:{image.name}"}
     ours = zfs.marked_below(look, image.dataset)
     roots = Dataset(f"{image.dataset}/ROOT")
@@ -70,4 +109,4 @@ def _needed(look: Host, image: Managed, rows: Sequence[SnapshotRow]) -> set[str]
     }
     tags = zfs.holds(look, *(row.snapshot for row in rows if row.userrefs))
     held = {name.partition("@")[2] for name, whose in tags.items() if whose - {zfs.HOLD_TAG}}
-    return current | named | foreign | held
+    return {served} | named | foreign | held

@@ -234,10 +234,12 @@ def _carry_out(site: Site, name: str, terms: Terms, run: RunId, changes: tuple[P
         work.do(*_plan(look, site, image, run), look=look)
         work.do(building.TakeSnapshot(name, image.dataset, upgraded, run))
         _prove_in_clone(work, image, canary, upgraded, terms)
-        work.do(building.PublishImage(name, image.dataset, upgraded, current))
-        work.keep()
-        dropped = surplus.drop(work, image, terms.keep)
-    return Result(name, UPGRADED, snapshot=upgraded, changes=changes, dropped=dropped, run=run)
+        going = surplus.planned(glimpse(site), image, upgraded, terms.keep)
+        work.do(going, building.PublishImage(name, image.dataset, upgraded, current))
+        work.keep_only([step for step in work.begun if step is not going])
+        trouble = surplus.finish(work, going)
+    made = Result(name, UPGRADED, snapshot=upgraded, changes=changes, run=run)
+    return replace(made, notes=(trouble,)) if trouble else replace(made, dropped=going.names)
 
 
 def _plan(look: Host, site: Site, image: Managed, run: RunId) -> list[Step]:
