@@ -112,6 +112,7 @@ def test_an_upgraded_image_is_served_from_its_new_snapshot(each_lab: Lab) -> Non
     assert outcomes(night(each_lab)) == {GOLDEN: "unchanged"}, "and nothing is left to do the night after"
 
 
+# Some of them, for what is said; the sweep has every command.
 FAILURES = {
     "the catalogues cannot be fetched": ("pkg -R * refresh", "pkg: 1/1 catalogs could not be updated"),
     "no plan can be made": (
@@ -120,13 +121,8 @@ FAILURES = {
     ),
     "the update breaks off": ("pkg -R * update --accept", "pkg: the repository went away"),
     "it does not boot": ("zoneadm -z tools boot *", "zoneadm: zone 'tools': call to zoneadmd failed"),
-    "its first boot needs maintenance": ("svcs -z tools *", "svcs: broken"),
-    "it does not halt": ("zoneadm -z tools halt", "zoneadm: zone 'tools': unable to halt"),
-    "no snapshot can be taken": ("zfs snapshot * *@upgraded-*", "cannot create snapshot: out of space"),
     "it cannot be cloned": ("zoneadm -z diz-* clone *", "zoneadm: clone failed"),
-    "the clone does not boot": ("zoneadm -z diz-* boot *", "zoneadm: zone 'diz': call to zoneadmd failed"),
     "the canary fails": ("zlogin -S diz-* *exec-the-canary*", "a library is missing"),
-    "the canary's zone does not go": ("zoneadm -z diz-* uninstall -F", "uninstall: dataset is busy"),
     "it cannot be served": ("zfs set zonemgr:current=*", "cannot set property: permission denied"),
 }
 
