@@ -321,7 +321,6 @@ def test_a_named_image_that_does_not_exist_is_made_with_what_is_wanted(lab: Lab)
 
 
 IMPOSSIBLE = [
-    (DisposableRequest(), "which golden image"),
     (DisposableRequest(snapshot="x", image=wish(GCC)), "of which golden image"),
     (DisposableRequest(GOLDEN, image=wish(brand="sparse")), "has the brand of its origin"),
     (DisposableRequest(image=wish(GCC), zone=GOLDEN), "exists already"),

@@ -28,7 +28,6 @@ def giz(**words: str) -> Story:
 
 
 USAGE: dict[str, tuple[Story, str]] = {
-    "no golden image named": (diz(origin=""), "which golden image"),
     "bad zone name": (diz(zone="a b"), "'a b' is not a zone name"),
     "reserved zone name": (diz(zone="global"), "reserved"),
     "SUNW zone name": (giz(zone="SUNWx"), "reserved"),

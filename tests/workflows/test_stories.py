@@ -93,6 +93,12 @@ def test_a_golden_image_that_is_missing_is_made_first(fresh: Lab) -> None:
     assert state(fresh, "build-1") == "running"
 
 
+def test_who_names_no_image_and_no_needs_gets_the_default_one(each_lab: Lab) -> None:
+    made = disposable.create(each_lab.site(), DisposableRequest(zone="build-1"))
+    assert made.origin.partition("@")[0] == GOLDEN  # made with nothing asked for
+    assert len(survey.managed_zones(each_lab.door())) == 2
+
+
 # -- disposable zones --------------------------------------------------------------------------------------------
 
 

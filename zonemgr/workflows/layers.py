@@ -180,7 +180,10 @@ def _found_or_made(site: Site, wish: ImageWish, origin: str, snapshot: str, wish
 
 
 def guess(look: Host, site: Site, wish: ImageWish, origin: str, snapshot: str) -> Sought | None:
-    """Which image a disposable zone with this wish comes from; None: just the one that is named, there or not."""
+    """Which image a disposable zone with this wish comes from; None: just the one that is named, there or not.
+
+    Who wishes nothing gets what `create-giz` would make: the host's brand with the configured packages.
+    """
     if origin:
         there = survey.find(look, ZoneName(origin)) is not None
         if there and not wish.contents and (wish.brand or wish.template):
@@ -188,9 +191,6 @@ def guess(look: Host, site: Site, wish: ImageWish, origin: str, snapshot: str) -
             same_brand(look, site, brand, wish.brand, wish.template)
         if not (there and wish.contents):
             return None
-    elif not (wish.contents or wish.brand or wish.template):
-        hint = "name one with -c, or what it is to hold with -p; see: zonemgr list-giz"
-        raise UsageError("which golden image?", hint=hint)
     elif snapshot:
         raise UsageError(f"the snapshot {snapshot} of which golden image?", hint="name one with -c")
     return seek(look, site, wish, origin, snapshot, wishes=Wishes())
