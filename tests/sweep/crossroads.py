@@ -20,6 +20,11 @@ from zonemgr.host.door import CallableHost, Chunk
 from zonemgr.lab import inprocess
 
 KINDS = ("fail", "kill-caller-before", "kill-caller-after")
+# These change nothing, so that it is all the same whether the caller is killed before or after.
+QUESTIONS = (
+    "zfs list", "zfs get", "zfs holds", "zoneadm list", "beadm list", "dladm show-link", "dladm show-vnic",
+    "dladm show-phys", "pkg list", "pkg publisher", "svcs", "cat", "test", "id", "getent", "profiles",
+)  # fmt: skip
 Verdict = Callable[[Lab], list[str]]  # what is wrong with a world after the recovery
 
 
@@ -29,6 +34,7 @@ class Crossroads(Lab):
     def watch(self, judge: Verdict, aside: Path) -> None:
         self.judge, self.aside = judge, aside
         self.number = 0
+        self.seen: object = None  # zonemgr's own files when it was last killed, if the host is the same since
         self.trouble: list[str] = []
         self.forked = False
 
@@ -47,13 +53,28 @@ class Crossroads(Lab):
         if not self.forked:
             self.number += 1
             placed = {path: path.read_text() for path in map(Path, argv) if path.name.startswith("zonemgr-")}
-            for kind in KINDS:
+            for kind in self._kinds(argv):
                 told = self._try(kind, lambda: super(Crossroads, self)._execute(argv, stdin, out, err, limit))
                 if told is not None:
                     return told  # in the fork: the job goes on with the failure
                 for path, text in placed.items():  # the fork has removed them as it unwound
                     path.write_text(text)
         return super()._execute(argv, stdin, out, err, limit)
+
+    def _kinds(self, argv: tuple[str, ...]) -> tuple[str, ...]:
+        """The faults worth trying here: to be killed makes a difference only when something has changed since."""
+        question = len(argv) > 1 and " ".join(argv[:2]).startswith(QUESTIONS)
+        noted = sorted(
+            (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self._own_files()
+        )
+        known, self.seen = noted == self.seen, noted if question else None
+        kinds = KINDS[:2] if question else KINDS
+        return tuple(kind for kind in kinds if not (known and kind == "kill-caller-before"))
+
+    def _own_files(self) -> list[Path]:
+        """What zonemgr itself keeps on the host and a recovery goes by: journals, records, locks; not its logs."""
+        kept = Path(self.config.state.directory).rglob("*")
+        return [path for path in kept if path.is_file() and path.suffix != ".log"]
 
     def _try(self, kind: str, command: Callable[[], Any]) -> Any:
         """One fault at this place; the answer of the command in the fork, None in the process that goes on."""
