@@ -17,7 +17,7 @@ from zonemgr.errors import UsageError
 LIST_FLAGS = re.compile(r"-[cvpin]+")
 DEVEL_DEBUG = "DEVEL_DEBUG"  # the predecessor's way to call one of its own functions
 MAKERS = ("create-giz", "create-diz", "exec-diz")
-OWN_WORDS = ("lab", "log", "config", "completion")  # what follows these is theirs, options and all
+OWN_WORDS = ("log", "config", "completion")  # the words that follow these are theirs, also `list` or `exec`
 
 
 @dataclass
@@ -60,9 +60,11 @@ def parse(argv: list[str]) -> Line:
             _take_option(line, word, rest)
         elif word in ACTION_OF:
             _take_action(line, ACTION_OF[word], rest)
-            if line.action is not None and line.action.name in OWN_WORDS and rest:
-                line.words = rest
+            if ACTION_OF[word].name == "lab" and rest:
+                line.words = rest  # it has a command line of its own, options and all
                 break
+            if ACTION_OF[word].name in OWN_WORDS:
+                _take_own_words(line, rest)
         else:
             _take_word(line, word)
     _drop_empty(line)
@@ -160,6 +162,18 @@ def _take_action(line: Line, action: Action, rest: list[str]) -> None:
         and (rest[0] not in ACTION_OF or action.module in ("look", "snaps"))
     ):
         line.options.append((OPTION_OF["--zone"], rest.pop(0)))
+
+
+def _take_own_words(line: Line, rest: list[str]) -> None:
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            line.words += rest
+            rest.clear()
+        elif word.startswith("-") and word != "-":
+            _take_option(line, word, rest)
+        else:
+            line.words.append(word)
 
 
 def _take_word(line: Line, word: str) -> None:
