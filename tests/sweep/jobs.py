@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tests.conftest import GOLDEN
 from tests.support import Lab
+from zonemgr import records
 from zonemgr.workflows import (
     archives,
     disposable,
@@ -115,6 +116,8 @@ def _remains(lab: Lab) -> None:
     """As a zone leaves them that was deleted by hand."""
     lab.run("dladm", "create-vnic", "-t", "-l", "net0", "zmabcdef_0")
     mark = "zonemgr:run=20260101T000000Z-abcdef"
+    with records.Run(lab.config, records.new_run_id()) as run, run.step("create rpool/export/made"):
+        pass
     lab.run("zfs", "create", "-o", mark, "-o", "zoned=on", "-o", "mountpoint=/made", "rpool/export/made")
 
 

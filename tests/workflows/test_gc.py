@@ -36,8 +36,16 @@ def remains(lab: Lab, *, run: str = RUN) -> None:
     """A VNIC and a dataset as a vanished zone leaves them, and empty ancestors."""
     lab.run("dladm", "create-vnic", "-t", "-l", "net0", f"zm{run[-6:]}_0")
     mark = ("-o", f"zonemgr:run={run}", "-o", "mountpoint=none")
-    lab.run("zfs", "create", *mark, "rpool/export/made")
+    shared = ("-o", "canmount=off", "-o", "zonemgr:shared=on")
+    lab.run("zfs", "create", *mark, *shared, "rpool/export/made")
+    recorded(lab, "rpool/export/made/scratch")
     lab.run("zfs", "create", *mark, "-o", "zoned=on", "rpool/export/made/scratch")
+
+
+def recorded(lab: Lab, dataset: str) -> None:
+    """A run of today that says it made a dataset."""
+    with records.Run(lab.config, records.new_run_id()) as run, run.step(f"create {dataset}"):
+        pass
 
 
 def links(lab: Lab) -> list[str]:

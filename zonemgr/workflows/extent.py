@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zonemgr.host import zfs, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName, ZoneSettings
-from zonemgr.workflows import survey
+from zonemgr.workflows import removing, survey
 from zonemgr.workflows.survey import SnapshotRow
 
 RUN_ATTR = "zonemgr.run"
@@ -46,7 +46,8 @@ def made_for(host: Host, settings: ZoneSettings) -> list[str]:
     run = settings.attribute(RUN_ATTR) or ""
     names = named_in(settings)
     there = {row.name for row in survey.filesystems(host)} if names else set()
-    return [name for name in names if name in there and survey.marked(host, Dataset(name), run)]
+    mine = removing.ours(host, [name for name in names if name in there], run)
+    return [name for name in names if name in mine]
 
 
 def named_in(settings: ZoneSettings) -> list[str]:

@@ -1,13 +1,16 @@
 """What vanished zones have left behind: VNICs, datasets, clones, empty ancestors, snapshots of jobs that are over.
 
 Only what is provably ours: a dataset or snapshot with a mark of its own, a temporary VNIC with a name that zonemgr
-alone makes up. What a zone that is configured names is not left over, nor what belongs to a run with a journal: it is
-alive, or `recover` will see to it.
+alone makes up. On a dataset that was a zone's the mark is no proof, as root in the zone may have set it: there the
+record of the run that made it must say so. What a zone that is configured names is not left over, nor what belongs to
+a zone of another boot environment, nor to a run with a journal: it is alive, or `recover` will see to it.
 """
 
 from __future__ import annotations
 
+import calendar
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +19,18 @@ from zonemgr.errors import CommandError, NotOurs, ZonemgrError
 from zonemgr.host import dladm, zfs, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, DatasetRow, LeftOver, RunId, Snapshot, ZoneName, ZoneSettings
-from zonemgr.workflows import furnish, journal, naming, parts, pending, privilege, removing, storage, survey
+from zonemgr.workflows import (
+    datasets,
+    furnish,
+    journal,
+    naming,
+    parts,
+    pending,
+    privilege,
+    removing,
+    storage,
+    survey,
+)
 from zonemgr.workflows.job import Site, glimpse, job
 from zonemgr.workflows.steps import Step, warn
 
@@ -137,6 +151,7 @@ class Zones:
     runs: frozenset[str]
     links: frozenset[str]
     datasets: frozenset[str]
+    roots: frozenset[str]  # of zones in other boot environments, which have their own /etc/zones
 
     @classmethod
     def seen(cls, look: Host) -> Zones:
@@ -147,12 +162,16 @@ class Zones:
         homes = [fs for fs in survey.filesystems(look) if fs.mountpoint in paths]
         waiting = [pending.Pending.parse(fs.marks.get("pending", "")) for fs in homes]
         links = [*(_links_of(one) for one in all_settings), *(one.vnics for one in waiting)]
-        datasets = [*(_datasets_of(one) for one in all_settings), *(one.datasets for one in waiting)]
+        named = [*(_datasets_of(one) for one in all_settings), *(one.datasets for one in waiting)]
+        current = survey.running_be(look)
+        away = [fs for fs in survey.filesystems(look) if fs.parentbe not in (current, "")]
+        runs = [*(one.attribute(parts.RUN_ATTR) or "" for one in all_settings)]
         return cls(
             paths,
-            frozenset(one.attribute(parts.RUN_ATTR) or "" for one in all_settings),
+            frozenset([*runs, *(fs.marks.get("run", "") for fs in away)]),
             frozenset(name for some in links for name in some),
-            frozenset(name for some in datasets for name in some),
+            frozenset(name for some in named for name in some),
+            frozenset(fs.name for fs in away),
         )
 
     def use(self, dataset: str) -> bool:
@@ -183,7 +202,7 @@ def _vnics(look: Host, journalled: Iterable[str]) -> list[tuple[str, str]]:
 def _marked(look: Host, journalled: Iterable[str]) -> dict[str, dict[str, str]]:
     """Local properties of ours of each file system with a mark of its own, by name."""
     found: dict[str, dict[str, str]] = {}
-    for name, key, value in zfs.local_values(look, zfs.MADE_BY, KIND, storage.SOURCES):
+    for name, key, value in zfs.local_values(look, zfs.MADE_BY, KIND, storage.SOURCES, removing.SHARED):
         found.setdefault(name, {})[key] = value
     busy = set(journalled)
     return {name: had for name, had in found.items() if had.get(zfs.MADE_BY, "") not in {"", *busy}}
@@ -192,9 +211,8 @@ def _marked(look: Host, journalled: Iterable[str]) -> dict[str, dict[str, str]]:
 def _file_systems(
     look: Host, site: Site, marked: Mapping[str, Mapping[str, str]], zones: Zones
 ) -> list[Thing]:
-    rows = {
-        row.name: row for row in zfs.list_datasets(look, properties=("used", "zoned", "origin", "mountpoint"))
-    }
+    columns = ("used", "zoned", "mountpoint", "canmount", "creation")
+    rows = {row.name: row for row in zfs.list_datasets(look, properties=columns)}
     kept = {str(survey.containment(site.config, kind)[0]) for kind in (survey.GIZ, survey.DIZ)}
     found: list[Thing] = []
     for name in sorted(marked, key=lambda name: (name.count("/"), name)):
@@ -202,21 +220,38 @@ def _file_systems(
             continue
         if any(name.startswith(f"{thing.name}/") for thing in found):
             continue
-        what = _what(marked[name], rows[name]["zoned"] == "on")
+        what = _what(name, marked[name], rows[name]["zoned"] == "on", kept)
+        if what == "dataset" and not _on_record(site, name, int(rows[name]["creation"] or 0)):
+            site.report.note(f"{name} bears a mark of zonemgr, but no record says that it was made by it")
+            continue
         if what == "home" and (rows[name]["mountpoint"] in zones.paths or _needed(look, name)):
             continue
         if what:
             found.append(Thing(what, name, marked[name][zfs.MADE_BY], int(rows[name]["used"] or 0)))
-    found += _empty(look, [name for name in marked if name not in kept], marked, rows, found, zones)
+    shared = [name for name in marked if name not in kept and removing.SHARED in marked[name]]
+    found += _empty(look, shared, marked, rows, found, zones)
     return found
 
 
-def _what(had: Mapping[str, str], zoned: bool) -> str:
-    if had.get(KIND) in (survey.GIZ, survey.DIZ):
+def _what(name: str, had: Mapping[str, str], zoned: bool, kept: Iterable[str]) -> str:
+    """What was a zone's may bear any mark: it is a dataset and nothing else. The others lie where we make them."""
+    above = name.rpartition("/")[0]
+    if zoned:
+        return "dataset"
+    if had.get(KIND) in (survey.GIZ, survey.DIZ) and above in kept:
         return "home"
-    if storage.SOURCES in had:
-        return "clones"
-    return "dataset" if zoned else ""
+    return "clones" if storage.SOURCES in had and above.endswith(f"/{datasets.CLONES}") else ""
+
+
+def _on_record(site: Site, name: str, created: int) -> bool:
+    """Was this dataset made by a run that is on record, and not another one of its name before or since?"""
+    for run in records.list_runs(site.config):
+        if not any(step.title == f"create {name}" for step in run.steps):
+            continue
+        begun = calendar.timegm(time.strptime(run.id.partition("-")[0], "%Y%m%dT%H%M%SZ"))
+        if -removing.CLOCKS <= created - begun <= (run.seconds or 0) + removing.CLOCKS:
+            return True
+    return False
 
 
 def _needed(look: Host, home: str) -> bool:
@@ -236,9 +271,10 @@ def _empty(
     going = {thing.name for thing in found}
     empty: list[Thing] = []
     for name in sorted(names, key=lambda name: (-name.count("/"), name)):
-        if name not in rows or any(f"{name}/".startswith(f"{gone}/") for gone in going):
+        if name not in rows or any(f"{name}/".startswith(f"{gone}/") for gone in going) or zones.use(name):
             continue
-        if _what(marked[name], rows[name]["zoned"] == "on") or zones.use(name):
+        # One that was given a mount point since may be full of files.
+        if rows[name]["zoned"] == "on" or rows[name]["canmount"] != "off":
             continue
         below = [other for other in rows if other.startswith(f"{name}/")]
         if any(not any(f"{other}/".startswith(f"{gone}/") for gone in going) for other in below):
@@ -270,6 +306,7 @@ def _loose_snapshots(
         for name, run in snapshots.items()
         if not any(f"{name.partition('@')[0]}/".startswith(f"{thing.name}/") for thing in going)
         and (PASSING.fullmatch(name.partition("@")[2]) or run not in zones.runs)
+        and name.partition("@")[0] not in zones.roots
     }
     clones = zfs.clones(look, *map(Snapshot.parse, loose)) if loose else {}
     gone = [thing.name for thing in going]
@@ -335,9 +372,11 @@ def _clear_dataset(host: Host, thing: Thing) -> None:
         if foreign:
             raise NotOurs(f"{foreign[0]} in it was not made by zonemgr", hint="move it away, then try again")
     if thing.what == "empty":
-        if survey.marked(host, dataset, thing.run):
+        if survey.marked(host, dataset, thing.run) and removing.is_ancestor(host, dataset):
             _destroy_empty(host, dataset)
         return
+    if thing.what == "clones":
+        removing.refuse_foreign(host, thing.name)
     sources = zfs.get_local(host, dataset, storage.SOURCES).get(storage.SOURCES, "").split()
     removing.remove_marked(host, [thing.name], thing.run, sources=sources)
 

@@ -10,7 +10,7 @@ import calendar
 import time
 from collections.abc import Sequence
 
-from zonemgr.errors import CommandError, NotThere, ZonemgrError
+from zonemgr.errors import CommandError, NotOurs, NotThere, ZonemgrError
 from zonemgr.host import zfs
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, DatasetRow, Snapshot
@@ -26,10 +26,10 @@ def remove_marked(host: Host, tops: Sequence[str], run: str, *, sources: Sequenc
     `sources`: snapshots they were cloned from. A source that became a clone of its clone is promoted back first. Any
     other clone elsewhere stops it.
     """
-    ours = _ours(host, tops, run)
+    mine = ours(host, tops, run)
     promoted = 0
-    while ours:
-        rows = _below(host, ours)
+    while mine:
+        rows = _below(host, mine)
         if not rows:
             return
         turn = _outsider(rows, sources) or _destroy_what_is_free(host, rows)
@@ -47,12 +47,12 @@ def remove_marked(host: Host, tops: Sequence[str], run: str, *, sources: Sequenc
 
 def check_marked(look: Host, tops: Sequence[str], run: str, *, sources: Sequence[str] = ()) -> None:
     """Raise when `remove_marked` would be stopped by a clone elsewhere."""
-    ours = _ours(look, tops, run)
-    if ours:
-        _outsider(_below(look, ours), sources)
+    mine = ours(look, tops, run)
+    if mine:
+        _outsider(_below(look, mine), sources)
 
 
-def _ours(host: Host, tops: Sequence[str], run: str) -> list[str]:
+def ours(host: Host, tops: Sequence[str], run: str) -> list[str]:
     """Those that this run made. Root in a zone can set any mark on what is delegated to it, but not its age."""
     if not tops:
         return []
@@ -138,8 +138,7 @@ def remove_ancestors(host: Host, dataset: str) -> None:
     """Destroy what zonemgr made above a dataset that is gone, if nothing is left in it."""
     for parent in datasets.parents(dataset):
         try:
-            told = zfs.get(host, Dataset(parent), "zoned") | zfs.get_local(host, Dataset(parent), SHARED)
-            if told.get(SHARED) != "on" or told.get("zoned") == "on":  # a zone can set the one, not the other
+            if not is_ancestor(host, Dataset(parent)):
                 return
             zfs.destroy_named(host, Dataset(parent))
         except NotThere:
@@ -148,3 +147,22 @@ def remove_ancestors(host: Host, dataset: str) -> None:
             if "has children" not in failed.stderr:
                 raise
             return
+
+
+def is_ancestor(host: Host, dataset: Dataset) -> bool:
+    """Did zonemgr make this only to hold other datasets, and is it still without files of its own?"""
+    told = zfs.get(host, dataset, "zoned", "canmount") | zfs.get_local(host, dataset, SHARED)
+    # A zone can set the mark, but not what makes a dataset the zone's; somebody may have given it a mount point since.
+    return told.get(SHARED) == "on" and told.get("zoned") != "on" and told.get("canmount") == "off"
+
+
+def refuse_foreign(host: Host, home: str) -> None:
+    """Raise when a home of clones holds what zonemgr did not make; a zone has no hand in there, so it is somebody's."""
+    marked = zfs.marked_below(host, Dataset(home))
+    rows = zfs.list_datasets(host, Dataset(home), types="filesystem,volume", depth=-1)
+    foreign = [row.name for row in rows if row.name not in marked]
+    if foreign:
+        raise NotOurs(
+            f"{foreign[0]} lies among the clones of a zone, was not made by zonemgr, and would go with them",
+            hint="move it away or destroy it yourself, then try again",
+        )

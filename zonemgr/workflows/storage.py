@@ -339,6 +339,7 @@ def remove_made(host: Host, zone: str, names: Sequence[str], run: str) -> None:
     for name in names:
         removing.remove_ancestors(host, name)
     for home in _homes_of(host, zone, run):
+        removing.refuse_foreign(host, home)
         sources = zfs.get_local(host, Dataset(home), SOURCES).get(SOURCES, "").split()
         inside = [row.name for row in survey.filesystems(host) if Dataset(row.name).parent == home]
         removing.remove_marked(host, inside, run, sources=sources)
@@ -355,6 +356,7 @@ def check_removable(look: Host, zone: str, names: Sequence[str], run: str) -> No
     """Raise while nothing has happened yet when something else hangs on what was made for a zone."""
     removing.check_marked(look, names, run)
     for home in _homes_of(look, zone, run):
+        removing.refuse_foreign(look, home)
         sources = zfs.get_local(look, Dataset(home), SOURCES).get(SOURCES, "").split()
         removing.check_marked(look, [home], run, sources=sources)
 
