@@ -51,7 +51,10 @@ def remove(host: Host, path: str) -> None:
 def receive_file(
     host: Host, path: str, target: Dataset, properties: Mapping[str, str], *, skip: int = 0, limit: float
 ) -> None:
-    """Make a dataset of the stream in a file, behind so many blocks; what follows the stream is not read."""
+    """Make a dataset of the stream in a file, behind so many blocks; what follows the stream is not read.
+
+    It is not mounted.
+    """
     reading = shlex.join(["dd", f"if={path}", f"bs={BLOCK}", f"skip={skip}"])
     _shell(host, f"{reading} | {_receive(host, target, properties)}", limit=limit)
 
@@ -59,7 +62,7 @@ def receive_file(
 def copy(
     host: Host, snapshot: Snapshot, target: Dataset, properties: Mapping[str, str], *, limit: float
 ) -> None:
-    """Make a dataset of its own of a snapshot, in whatever pool."""
+    """Make a dataset of its own of a snapshot, in whatever pool; it is not mounted."""
     sending = _elevated(host, "zfs", "send", str(snapshot))
     _shell(host, f"{sending} | {_receive(host, target, properties)}", limit=limit)
 
@@ -92,7 +95,8 @@ def digest(host: Host, path: str, *, skip: int, limit: float) -> str:
 
 def _receive(host: Host, target: Dataset, properties: Mapping[str, str]) -> str:
     pairs: Sequence[str] = [word for name, value in properties.items() for word in ("-o", f"{name}={value}")]
-    return _elevated(host, "zfs", "receive", *pairs, str(target))
+    # Not mounted: a stream may bring properties, and file systems below, with mount points of its own.
+    return _elevated(host, "zfs", "receive", "-u", *pairs, str(target))
 
 
 def _elevated(host: Host, *words: str) -> str:

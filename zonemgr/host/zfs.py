@@ -281,6 +281,10 @@ def _hold(verb: str, done: str, host: Host, snapshots: Sequence[Snapshot], tag: 
             raise
 
 
+def mount(host: Host, target: Dataset) -> None:
+    _change(host, "mount", str(target))
+
+
 def promote(host: Host, target: Dataset) -> None:
     """Turn a clone and what it was cloned from around; the snapshot and all older ones move to it."""
     _change(host, "promote", str(target))

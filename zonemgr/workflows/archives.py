@@ -330,9 +330,15 @@ def _prepare(look: Host, site: Site, request: golden.GoldenRequest, source: Sour
 
 def _publishers(request: golden.GoldenRequest, source: Source) -> Sequence[str]:
     """`attach` gives the image the host's publishers; those it was made with come back."""
-    found = imageset.recall(source.manifest.get("marks", {}))
+    found = imageset.recall(_set_marks(source.manifest))
     own = [f"{name}|{uri}" for name, uri in found.publishers] if found else []
     return [*own, *request.publishers]
+
+
+def _set_marks(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What the file says is in the image. It comes from elsewhere, and sets no other property of a dataset here."""
+    told = dict(manifest.get("marks", {}))
+    return {name: str(told[name]) for name in imageset.PROPERTIES if name in told}
 
 
 def _knows(look: Host, brand: str) -> bool:
@@ -349,7 +355,7 @@ def _steps(look: Host, site: Site, plan: _Plan) -> list[Step]:
     origin = f"archive:{plan.source.place.rpartition('/')[2]}"[:255]
     building.name_is_free(look, name)
     common.check_free(look, zonepath, home)
-    marks = {**plan.source.manifest.get("marks", {}), **plan.things.home_properties}
+    marks = {**_set_marks(plan.source.manifest), **plan.things.home_properties}
     configuration = common.script(
         zonepath, survey.GIZ, origin, run, brand=plan.brand, template=plan.template, furniture=plan.things
     )
@@ -417,8 +423,18 @@ class ReceiveRoot(Step):
         else:
             streams.copy(host, Snapshot.parse(self.source), root, properties, limit=self.limit)
         if not host.dry_run:
+            self._refuse_more(host, root)
             for row in survey.snapshots_of(host, root):  # they came with the stream, and are of no use
                 zfs.destroy_named(host, row.snapshot)
+        zfs.mount(host, root)
+
+    def _refuse_more(self, host: Host, root: Dataset) -> None:
+        """What lies below a file system in a stream would be mounted where the stream says, on the host."""
+        more = survey.below(survey.filesystems(host), root)[1:]
+        if more:
+            raise ZonemgrError(
+                f"{self.source} holds more than one file system", hint="make one of the root alone: zfs send"
+            )
 
     def prove(self, host: Host) -> None:
         root = f"{self.home}/ROOT/zbe"
