@@ -119,7 +119,7 @@ def job(
         if images:  # before anything is recovered: that may take an image down
             stack.enter_context(locks.image_lock(site.config, images, run, waiting=site.report.note))
         for zone in names:
-            recover_zone(site, zone, supersede=supersede)
+            recover_zone(site, zone, supersede=supersede, held=names)
         record = stack.enter_context(records.Run(site.config, run, site.argv, names))
         stack.enter_context(_listening(site, record))
         work = Job(site, run, Recorded(site.report, record), Journal(record.directory, run, names), record)
@@ -157,16 +157,35 @@ def _undo_all(work: Job, failure: BaseException) -> None:
         work.ledger.end()
 
 
-def recover_zone(site: Site, zone: str, *, supersede: bool = False) -> None:
-    """Undo what dead runs began on a zone whose lock is held."""
-    for found in journal.unfinished(records.runs_directory(site.config), zone=zone):
-        try:
-            _recover(site, found)
-        except ZonemgrError as left:
-            if not supersede:
-                raise
-            site.report.warn(str(left))
-            found.drop()
+def recover_zone(site: Site, zone: str, *, supersede: bool = False, held: Sequence[str] = ()) -> None:
+    """Undo what dead runs began on a zone whose lock is held, as those of `held` are.
+
+    A run may have worked on others as well, an upgrade on an image and a clone of it: these are locked meanwhile, and
+    that this zone is going does not make it pointless to undo what was done to them.
+    """
+    runs = records.runs_directory(site.config)
+    for run, zones in journal.of_zone(runs, zone):
+        others = sorted({*zones} - {zone, *held})
+        with _locked(site, others):
+            for found in journal.unfinished(runs, run=run):
+                try:
+                    _recover(site, found)
+                except ZonemgrError as left:
+                    if not supersede or others:
+                        raise
+                    site.report.warn(str(left))
+                    found.drop()
+
+
+@contextlib.contextmanager
+def _locked(site: Site, zones: Sequence[str]) -> Iterator[None]:
+    """Zones that a dead run named, and whatever images they are."""
+    mine, waiting = records.new_run_id(), site.report.note
+    with (
+        locks.zone_lock(site.config, zones, mine, waiting=waiting),
+        locks.image_lock(site.config, zones, mine, waiting=waiting),
+    ):
+        yield
 
 
 def recover_all(site: Site) -> list[str]:
@@ -185,11 +204,7 @@ def recover_all(site: Site) -> list[str]:
             site.report.note(f"run {run} on {' '.join(zones)} was cut short; it would be undone")
             continue
         try:
-            mine = records.new_run_id()
-            with (
-                locks.zone_lock(site.config, zones, mine, waiting=site.report.note),
-                locks.image_lock(site.config, zones, mine, waiting=site.report.note),
-            ):
+            with _locked(site, zones):
                 recovered += [_recover(site, found) for found in journal.unfinished(runs, run=run)]
         except ZonemgrError as failure:
             trouble.append(failure)

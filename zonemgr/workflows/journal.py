@@ -172,6 +172,12 @@ def unfinished(runs: Path, *, zone: str | None = None, run: str | None = None) -
         yield journal
 
 
+def of_zone(runs: Path, zone: str) -> list[tuple[str, list[str]]]:
+    """Run ids and zones of the journals that name a zone, newest first; without looking whether they live."""
+    heads = [(path.parent.name, _head(path)) for path in sorted(runs.glob(f"*/{NAME}"), reverse=True)]
+    return [(run, list(head["zones"])) for run, head in heads if zone in head.get("zones", [])]
+
+
 def _head(path: Path) -> dict[str, Any]:
     try:
         with path.open() as file:
