@@ -321,9 +321,8 @@ class ReturnToRoot(Step):
         if holder != self.zbe:
             host.change("zfs", "promote", self.zbe)
         self._activate(host)
-        for zbe in zbes(host, self.home):
-            if zbe not in (self.zbe, *self.known):
-                self._destroy(host, zbe)
+        for zbe in self._since(host):
+            self._destroy(host, zbe)
         self._roll_back(host)
         self._mount(host)
 
@@ -347,11 +346,16 @@ class ReturnToRoot(Step):
     def _activate(self, host: Host) -> None:
         """Off before on: with two active ZBEs the brand would not know which."""
         active = {row.name: row.active for row in survey.filesystems(host)}
-        for zbe in zbes(host, self.home):
-            if zbe not in (self.zbe, *self.known) and active.get(zbe) == "on":
+        for zbe in self._since(host):
+            if active.get(zbe) == "on":
                 zfs.set_properties(host, Dataset(zbe), {survey.ACTIVE: "off"})
         if active.get(self.zbe) != "on":
             zfs.set_properties(host, Dataset(self.zbe), {survey.ACTIVE: "on"})
+
+    def _since(self, host: Host) -> list[str]:
+        """The ZBEs that came since, by the names that pkg gives them; another dataset in ROOT is somebody's."""
+        new = [zbe for zbe in zbes(host, self.home) if zbe not in (self.zbe, *self.known)]
+        return [zbe for zbe in new if parts.ZBE.fullmatch(zbe.rpartition("/")[2])]
 
     def _destroy(self, host: Host, zbe: str) -> None:
         """A new ZBE with its children and snapshots. What it was cloned from goes with the rollback."""
