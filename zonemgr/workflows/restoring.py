@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from zonemgr.host import dladm, system, zfs, zonecfg, zonechange
+from zonemgr.host import dladm, system, zfs, zoneadm, zonecfg, zonechange
 from zonemgr.host.door import Host
 from zonemgr.host.zonescript import parse_export
 from zonemgr.model import Attr, Dataset, Fs, Net, ZoneName, ZoneSettings
@@ -143,13 +143,9 @@ def _dataset(host: Host, zone: str, name: str, saved: ZoneSettings, warnings: li
 
 
 def _user_of(host: Host, zone: str, name: str) -> str:
-    """Another zone to which this dataset, or one above or below it, is delegated."""
-    for row in _others(host, zone):
+    """Another zone, ours or not, to which this dataset, or one above or below it, is delegated."""
+    for row in (one.name for one in zoneadm.list_zones(host) if one.name not in ("global", zone)):
         for one in extent.named_in(zonecfg.export(host, ZoneName(row))):
             if f"{one}/".startswith(f"{name}/") or f"{name}/".startswith(f"{one}/"):
                 return row
     return ""
-
-
-def _others(host: Host, zone: str) -> list[str]:
-    return [one.name for one in survey.managed_zones(host) if one.name != zone]
