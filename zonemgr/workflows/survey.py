@@ -31,6 +31,7 @@ class FileSystem:
     parentbe: str
     active: str
     marks: Mapping[str, str]  # what zonemgr wrote on it, or on what is above it: inherited, so never a proof
+    zoned: bool = False  # in a zone's hands: root in there can set its mount point and any mark
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,14 @@ def filesystems(host: Host) -> list[FileSystem]:
         "origin",
         PARENTBE,
         ACTIVE,
+        "zoned",
         *(f"zonemgr:{w}" for w in MARKS),
     )
     return [
         FileSystem(
             row.name, row["mountpoint"], row["mounted"] == "yes", row["canmount"], row["origin"], row[PARENTBE],
             row[ACTIVE], {word: row[f"zonemgr:{word}"] for word in MARKS if row[f"zonemgr:{word}"]},
+            row["zoned"] == "on",
         )
         for row in zfs.list_datasets(host, properties=columns)
     ]  # fmt: skip
@@ -135,7 +138,9 @@ def managed_zones(host: Host) -> list[Managed]:
     """All managed zones in zoneadm's order; two host commands however many there are."""
     rows = zoneadm.list_zones(host)
     # What lies below a zonepath dataset inherits its kind, but is mounted elsewhere (ROOT: legacy).
-    homes = {fs.mountpoint: fs for fs in filesystems(host) if fs.marks.get("kind") in (GIZ, DIZ)}
+    homes = {
+        fs.mountpoint: fs for fs in filesystems(host) if fs.marks.get("kind") in (GIZ, DIZ) and not fs.zoned
+    }
     return [
         Managed(row, homes[row.path].marks["kind"], Dataset(homes[row.path].name), homes[row.path].marks)
         for row in rows
