@@ -363,6 +363,22 @@ def test_exports_that_autofs_would_misread(words: str, text: str) -> None:
         furnish.parse(Wishes(autonfs=words), tag="x")
 
 
+@pytest.mark.parametrize(
+    "wishes, option",
+    [
+        (Wishes(lofs="x"), "--mount-lofs"),
+        (Wishes(autonfs="x|filer:/x"), "--mount-autonfs"),
+        (Wishes(clones="rpool/x|x"), "--clone-dataset"),
+    ],
+)
+def test_a_relative_path_is_refused_with_an_example_of_the_option_it_stood_in(
+    wishes: Wishes, option: str
+) -> None:
+    with pytest.raises(UsageError, match="not an absolute path") as refused:
+        furnish.parse(wishes, tag="x")
+    assert option in str(refused.value.hint)
+
+
 def test_an_export_does_not_meet_a_mount_or_a_clone() -> None:
     for other in ({"lofs": "/work|/export"}, {"clones": "rpool/export|/work"}):
         with pytest.raises(UsageError, match="lie one in the other"):

@@ -223,7 +223,11 @@ def _drops() -> dict[str, tuple[str, Any]]:
     lists = {
         "lofs": ("drop_mount_lofs", "'LZ …'", "Mounts to take away."),
         "autonfs": ("drop_mount_autonfs", "'LZ …'", "NFS mounts to take away."),
-        "datasets": ("drop_delegate_dataset", "'DS …'", "Datasets to take back; they stay on the host."),
+        "datasets": (
+            "drop_delegate_dataset",
+            "'DS …'",
+            "Datasets to take back; those made for it are destroyed.",
+        ),
         "clones": ("drop_clone_dataset", "'DS …'", "Clones of host datasets to destroy."),
         "vnics": ("drop_vnic", "'VNIC …'", "VNICs to take away; those made for the zone are removed."),
         "users": ("drop_users", "'USER …'", "Accounts to remove from the zone; home directories stay."),

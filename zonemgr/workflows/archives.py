@@ -311,7 +311,7 @@ def _prepare(look: Host, site: Site, request: golden.GoldenRequest, source: Sour
         )
     if not template and not _knows(look, brand):
         raise NotThere(
-            f"this host has no brand {brand}", hint="see: ls /usr/lib/brand; or name another with -b"
+            f"this host has no brand {brand}", hint="see: ls /usr/lib/brand; create-giz takes another with -b"
         )
     if source.kind in ("archive", "directory") and not golden.PLAIN.fullmatch(source.place):
         raise UsageError(

@@ -110,7 +110,8 @@ class AutoNfs:
         """`LZ|HOST:/PATH[|OPTIONS]`, also `LZ|nfs://HOST[:PORT]/PATH`; only what a map of autofs takes literally."""
         inside, _, rest = text.partition("|")
         location, _, options = rest.partition("|")
-        inside = own_place(tidy_path(inside, text), text, "/mnt/src|filer:/export/src")
+        example = "/mnt/src|filer:/export/src"
+        inside = own_place(tidy_path(inside, text, f"--mount-autonfs '{example}'"), text, example)
         if not re.fullmatch(r"[A-Za-z0-9._/+@%=:,~-]+", inside):
             raise UsageError(
                 f"{inside!r} cannot stand in a map of autofs", hint="letters, digits and . _ + @ % = -"
@@ -161,7 +162,8 @@ class DatasetClone:
         if at:
             SnapshotName(snapshot)
         example = "--clone-dataset 'tank/src@today|/work/src'"
-        return cls(source, snapshot, own_place(tidy_path(inside, text), text, example) if inside else "")
+        tidy = tidy_path(inside, text, example) if inside else ""
+        return cls(source, snapshot, own_place(tidy, text, example) if inside else "")
 
 
 @dataclass(frozen=True)
@@ -273,16 +275,14 @@ def parse(wishes: Wishes, *, tag: str) -> Furniture:
     )  # fmt: skip
 
 
-def tidy_path(path: str, whole: str) -> str:
+def tidy_path(path: str, whole: str, example: str = "--mount-lofs '/in/zone|/on/host'") -> str:
     """An absolute path without doubled or trailing slashes; raises UsageError for what zonecfg could not hold."""
     if LINE_BREAKERS.search(path):
         raise UsageError(
             f"{whole!r} has a quote or a control character", hint="zonecfg has no way to escape those"
         )
     if not path.startswith("/"):
-        raise UsageError(
-            f"{path!r} in {whole!r} is not an absolute path", hint="--mount-lofs '/in/zone|/on/host'"
-        )
+        raise UsageError(f"{path!r} in {whole!r} is not an absolute path", hint=f"like this: {example}")
     parts = [part for part in path.split("/") if part]
     if any(part in (".", "..") for part in parts):
         raise UsageError(
