@@ -202,7 +202,7 @@ def _clear_up(site: Site, name: str) -> None:
             locks.zone_lock(site.config, zones, mine, waiting=site.report.note),
             locks.image_lock(site.config, name, mine, waiting=site.report.note),
         ):
-            recover_zone(site, name)
+            recover_zone(site, name, held=zones)
 
 
 class Plain:
