@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,29 @@ from zonemgr.lab import world as worlds
 from zonemgr.workflows import golden
 
 GOLDEN = "tools"
+MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30  # bytes
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Labs live in memory if there is room for them and programs can be run there: they are all small files and syncs.
+
+    Measured on a loaded machine, a file of stories took 14 seconds there and 51 on disk.
+    """
+    if hasattr(config, "workerinput") or config.option.basetemp or "PYTEST_DEBUG_TEMPROOT" in os.environ:
+        return
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ENOUGH and _runs_programs(MEMORY):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+
+
+def _runs_programs(folder: Path) -> bool:
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        program = Path(place, "true")
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        try:
+            return subprocess.run([program], check=False).returncode == 0
+        except PermissionError:
+            return False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,14 +6,14 @@ before=$(zfs list -H -o name; zoneadm list -cp)
 run() { "$ZONEMGR" -q "$@"; }
 
 status 2 run frobnicate
-status 2 run create-diz
+status 2 run create-diz -s x
 status 2 run create-diz -c "$IMAGE" -z 'bad name'
 status 2 run create-diz -c "$IMAGE" -z global
 status 2 run create-diz -c "$IMAGE" --mount-lofs relative
 status 2 run create-diz -c "$IMAGE" --mount-lofs '/a"b'
 status 2 run create-diz -c "$IMAGE" --add-vnic no-hyphens
 status 2 run create-diz -c "$IMAGE" --delegate-dataset rpool//x
-status 2 run boot -z zt-x --mount-lofs /x
+status 2 run boot -z zt-x --quota 1G
 status 2 run exec-diz -c "$IMAGE"
 status 2 run exec-diz -c "$IMAGE" --exec-discard sometimes --exec-cmd true
 refused "no directory /export/nowhere" run create-diz -c "$IMAGE" --mount-lofs /export/nowhere

@@ -413,6 +413,7 @@ class Steady(Lab):
 @pytest.fixture
 def three(lab: Lab) -> Lab:
     lab = Steady(lab.world)
+    lab.run("zfs", "create", "rpool/zones/diz")  # one worker makes it, and it stays for the others' canaries
     for name in ("jdk", "perl"):
         golden.create(lab.site(), golden.GoldenRequest(zone=name))
     lab.world.put("pkg.updates", "1")
