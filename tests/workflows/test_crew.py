@@ -81,10 +81,14 @@ def test_an_interrupt_ends_all_and_waits_for_what_they_undo(tmp_path: Path) -> N
     undone = tmp_path / "undone"
     undone.mkdir()
     parent = os.getpid()
+    reading, writing = os.pipe()
 
     def work(name: str) -> Answer:
         try:
-            if name == "b":
+            if name == "a":
+                os.write(writing, b"begun")
+            else:
+                os.read(reading, 5)  # both are at work
                 os.kill(parent, signal.SIGTERM)
             while True:
                 signal.pause()
