@@ -41,7 +41,7 @@ class Runtime:
 
     @cached_property
     def screen(self) -> Screen:
-        return Screen(self.level)
+        return Screen(self.level, dry_run=self.dry_run)
 
     @cached_property
     def config(self) -> Config:

@@ -19,8 +19,9 @@ ERRORS, WARNINGS, STEPS, COMMANDS, TRACEBACKS = 1, 2, 3, 4, 5
 class Screen:
     """Progress for people. `level`: 1 errors, 2 warnings, 3 steps (default), 4 host commands, 5 tracebacks."""
 
-    def __init__(self, level: int = STEPS, stream: IO[str] | None = None) -> None:
+    def __init__(self, level: int = STEPS, stream: IO[str] | None = None, *, dry_run: bool = False) -> None:
         self.level = level
+        self.dry_run = dry_run
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
         self._status: Any = None
@@ -49,6 +50,9 @@ class Screen:
             self._say(f"✗ {text}" if self.terminal else f"failed: {text}", "red")
             raise
         self._stop(spinner)
+        if self.dry_run:  # nothing was done, and how long that took is no news
+            self._say(f"not done: {text} (dry run)")
+            return
         seconds = time.monotonic() - began
         self._say(
             f"✓ {text}  {seconds:.1f} s" if self.terminal else f"done: {text} ({seconds:.1f} s)", "green"
