@@ -12,7 +12,19 @@ from tests.support import Lab, same
 from tests.workflows.test_stories import make, prop, state
 from zonemgr import records
 from zonemgr.errors import ZonemgrError
-from zonemgr.workflows import archives, container, gc, golden, job, modify, packages, snaps, survey, teardown
+from zonemgr.workflows import (
+    archives,
+    container,
+    gc,
+    golden,
+    job,
+    modify,
+    packages,
+    snaps,
+    surplus,
+    survey,
+    teardown,
+)
 
 HOME = "rpool/zones/diz/build-1"
 
@@ -172,3 +184,17 @@ def test_one_zone_that_goes_does_not_end_the_undoing_of_another(lab: Lab, tmp_pa
     assert work.ledger.path.exists()  # type: ignore[union-attr]
     teardown.destroy(lab.site(), "build-1")
     assert state(lab, "build-1") is None
+
+
+def test_an_old_snapshot_that_was_cloned_meanwhile_stays(lab: Lab) -> None:
+    """An upgrade was cut short after serving; before it is finished somebody clones the snapshot that was to go."""
+    for name in ("upgraded-1", "upgraded-2"):
+        snaps.snapshot(lab.site(), GOLDEN, name)
+    make(lab, snapshot="upgraded-1")
+    image = survey.managed(lab.door(), GOLDEN)
+    surplus.LetGo(GOLDEN, image.dataset, ("upgraded-1", "upgraded-2"), image.marks["current"]).undo(
+        lab.door()
+    )
+    left = [row.snapshot.name for row in snaps.listing(lab.door(), GOLDEN)]
+    assert "upgraded-1" in left and "upgraded-2" not in left
+    assert prop(lab, "userrefs", f"rpool/zones/giz/{GOLDEN}/ROOT/zbe@upgraded-1") == "1"

@@ -24,7 +24,7 @@ def among(rows: Sequence[SnapshotRow], keep: int, needed: Collection[str]) -> li
     `rows`: snapshots of all datasets of the image; one name counts as one snapshot wherever it occurs. `needed`:
     names that stay in any case. A snapshot that stays beyond `keep` does not take the place of a newer one.
     """
-    cloned = {str(row.snapshot.name) for row in rows if row.clones}
+    cloned = _cloned(rows)
     oldest_first = [str(row.snapshot.name) for row in sorted(rows, key=lambda row: row.created)]
     found: list[str] = []
     for prefix in (AFTER, BEFORE):
@@ -60,9 +60,11 @@ class LetGo(Step):
         home = next((row for row in survey.filesystems(look) if row.name == self.home), None)
         if home is None or home.marks.get("current") != self.served:
             return
-        rows = [row for name in self.names for row in extent.named(look, self.zone, Dataset(self.home), name)]
-        if rows:
-            extent.drop(host, rows)
+        named = [extent.named(look, self.zone, Dataset(self.home), name) for name in self.names]
+        # Since this was planned somebody may have cloned one, or hold it: it stays then.
+        free = [row for rows in named if not (_cloned(rows) or _held_by_others(look, rows)) for row in rows]
+        if free:
+            extent.drop(host, free)
 
 
 def planned(look: Host, image: Managed, served: str, keep: int) -> LetGo:
@@ -107,6 +109,13 @@ def _needed(look: Host, image: Managed, served: str, rows: Sequence[SnapshotRow]
         for row in rows
         if row.dataset.startswith(f"{roots}/") and str(row.snapshot) not in ours
     }
+    return {served} | named | foreign | _held_by_others(look, rows)
+
+
+def _cloned(rows: Sequence[SnapshotRow]) -> set[str]:
+    return {str(row.snapshot.name) for row in rows if row.clones}
+
+
+def _held_by_others(look: Host, rows: Sequence[SnapshotRow]) -> set[str]:
     tags = zfs.holds(look, *(row.snapshot for row in rows if row.userrefs))
-    held = {name.partition("@")[2] for name, whose in tags.items() if whose - {zfs.HOLD_TAG}}
-    return {served} | named | foreign | held
+    return {name.partition("@")[2] for name, whose in tags.items() if whose - {zfs.HOLD_TAG}}
