@@ -18,10 +18,11 @@ endif
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of programs are started: compile each module once
 
 .NOTPARALLEL:  # two pips in one .venv do not go well
-.PHONY: help prereqs test lint demo bench conf clean
+.PHONY: help prereqs test test-whole lint demo bench conf clean
 help:
 	@echo 'make demo    see it work: a golden image, a build in a disposable zone, on the lab'
 	@echo 'make test    run the tests (TESTS="tests/test_config.py -k layers" for some)'
+	@echo 'make test-whole  the same, every fault of the sweep and every scenario on both flavours'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   measure, and write benchmarks/out/'
 	@echo 'make conf    write conf/zonemgr.toml anew from zonemgr/config.py'
@@ -44,6 +45,10 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.made | prereqs
 
 test: $(VENV)/.installed-dev
 	$(PYTEST) $(TESTS)
+
+# What `make test` leaves out to be done in time: every fault at every question, every scenario on both flavours.
+test-whole: $(VENV)/.installed-dev
+	ZONEMGR_SWEEP=whole ZONEMGR_SCENARIOS=all $(PYTEST) $(TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -366,7 +366,8 @@ print(records.prune(settings))
 def test_another_user_sees_that_there_were_runs_but_neither_reads_nor_removes_them(settings: Config) -> None:
     ended(settings, FIRST, SECOND)
     runs = records.runs_directory(settings)
-    above = Path(tempfile.gettempdir())  # how deep below it we are depends on how the tests are run
+    # How deep below it we are depends on how the tests are run.
+    above = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir()))
     for folder in (runs, *runs.parents):
         if above in folder.parents:
             folder.chmod(folder.stat().st_mode | 0o055)

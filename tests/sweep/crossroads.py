@@ -20,6 +20,8 @@ from zonemgr.host.door import CallableHost, Chunk
 from zonemgr.lab import inprocess
 
 KINDS = ("fail", "kill-caller-before", "kill-caller-after")
+# To try all questions takes long; without this it is one in three, and all changes.
+WHOLE = os.environ.get("ZONEMGR_SWEEP") == "whole"
 # These change nothing, so that it is all the same whether the caller is killed before or after.
 QUESTIONS = (
     "zfs list", "zfs get", "zfs holds", "zoneadm list", "beadm list", "dladm show-link", "dladm show-vnic",
@@ -64,6 +66,8 @@ class Crossroads(Lab):
     def _kinds(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         """The faults worth trying here: to be killed makes a difference only when something has changed since."""
         question = len(argv) > 1 and " ".join(argv[:2]).startswith(QUESTIONS)
+        if question and not WHOLE and self.number % 3:
+            return ()
         noted = sorted(
             (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self._own_files()
         )
