@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support import Lab, in_child, same
+from tests.sweep import crossroads
 from tests.sweep.crossroads import Crossroads
 from tests.sweep.jobs import JOBS
 from zonemgr.lab.inprocess import differences
@@ -132,7 +133,11 @@ def test_the_sweep_would_notice(prepared: dict[str, Lab], tmp_path: Path) -> Non
     lab.world.close()
 
 
-def test_the_sweep_finds_a_job_that_stops_half_way(prepared: dict[str, Lab], fast_path: Path) -> None:
+def test_the_sweep_finds_a_job_that_stops_half_way(
+    prepared: dict[str, Lab], fast_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crossroads, "WHOLE", True)
+
     def careless(lab: Lab) -> None:
         for name in ("one", "two"):
             lab.door().change("zfs", "create", f"rpool/export/{name}")
