@@ -138,7 +138,9 @@ def _pending(site: Site, name: str, run: RunId) -> Sequence[PackageChange]:
     Clones may be made meanwhile, so the image's own lock is only taken to clear up after a dead run.
     """
     if site.host.dry_run:
-        site.report.note(f"what is due for {name} is judged by its catalogues as they are, without the refresh")
+        site.report.note(
+            f"what is due for {name} is judged by its catalogues as they are, without the refresh"
+        )
         return _plan_of(site, _ready(glimpse(site), name))
     note, patience = site.report.note, site.config.state.image_wait
     with locks.zone_lock(site.config, name, run, wait=patience, waiting=note):
