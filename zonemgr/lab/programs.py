@@ -15,6 +15,7 @@ import os
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -147,5 +148,7 @@ def _put(path: Path, text: str) -> None:
 
 
 def _link(path: Path, target: str) -> None:
-    if not path.is_symlink():
+    with suppress(
+        FileExistsError
+    ):  # made already, or by another who comes up with the first cell at the same time
         path.symlink_to(target)
