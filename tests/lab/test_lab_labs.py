@@ -13,12 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.lab.stage import mounts, needs_namespaces, running
-from zonemgr.lab import gz, labs
+from zonemgr.lab import gz, labs, namespaces, processes
 from zonemgr.lab.world import LabError
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,28 @@ def run(
         cwd=cwd,
         timeout=120,
     )
+
+
+@contextmanager
+def _lingering(holder: gz.Holder) -> Iterator[None]:
+    """Meanwhile one process of the lab's is not buried by its parent, which is outside, as that of `lab run` is."""
+    ready, told = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        also = 0 if namespaces.same(namespaces.NEWUSER, holder.pid) else namespaces.NEWUSER
+        namespaces.join(holder.pid, also | namespaces.NEWPID)
+        if os.fork():
+            os.write(told, b"!")
+        signal.pause()
+        os._exit(0)
+    os.close(told)
+    try:
+        assert os.read(ready, 1)
+        yield
+    finally:
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+        os.close(ready)
 
 
 def sh(place: Path, script: str, **more: object) -> str:
@@ -300,6 +323,19 @@ class TestFaults:
 
 class TestPowerCut:
     pytestmark = needs_namespaces
+
+    def test_a_host_whose_power_is_being_cut_is_not_entered_any_more(self, lab: Path) -> None:
+        """Its first process ends last: until all others are gone it is there, but nothing can be begun in it."""
+        sh(lab, "true")
+        holder = gz.find(lab)
+        assert holder is not None
+        with _lingering(holder):
+            os.kill(holder.pid, signal.SIGKILL)
+            while not processes.ending(holder.pid, holder.start):
+                pass
+            assert processes.alive(holder.pid, holder.start)
+            assert labs.status(lab)["running"] is False
+        assert sh(lab, "echo again") == "again\n"
 
     def test_a_killed_holder_is_a_power_cut_and_the_lab_opens_again(self, lab: Path) -> None:
         before = mounts()

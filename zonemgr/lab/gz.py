@@ -48,7 +48,17 @@ class Holder:
 
     @property
     def alive(self) -> bool:
+        """Can the global zone be entered? One whose power was cut cannot, though some of it may still be there."""
+        return self._is_there and not processes.ending(self.pid, self.start)
+
+    @property
+    def _is_there(self) -> bool:
         return self.boot == _machine_boot() and processes.alive(self.pid, self.start)
+
+    def end(self) -> None:
+        """Kill it, and wait until all that ran in its global zone is gone; nothing when it is gone already."""
+        if self._is_there and not processes.kill(self.pid, self.start):
+            raise LabError(f"process {self.pid}, which keeps the lab, did not end")
 
 
 def inside() -> Path | None:
@@ -89,6 +99,8 @@ def ensure(lab: Path) -> tuple[Holder, bool]:
         holder = find(lab)
         if holder is not None and holder.alive:
             return holder, False
+        if holder is not None:
+            holder.end()
         _boot(lab)
         return _start(lab), True
 
@@ -210,11 +222,11 @@ def stop(lab: Path) -> bool:
     """Cut the power; False when the host was not running."""
     with locked(lab):
         holder = find(lab)
-        if holder is None or not holder.alive:
+        if holder is None:
             return False
-        if not processes.kill(holder.pid, holder.start):
-            raise LabError(f"process {holder.pid}, which keeps the lab {lab}, did not end")
-        return True
+        was_alive = holder.alive
+        holder.end()
+        return was_alive
 
 
 def power_off() -> None:

@@ -8,18 +8,23 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+EXITING = 0x4  # PF_EXITING of Linux' sched.h, in the flags that /proc shows (proc(5))
+
 
 class Stat(NamedTuple):
     state: str  # one letter, as ps shows it
     parent: int
     start: int  # clock ticks since the machine's boot
+    ending: (
+        bool  # it runs no code any more, but is not gone yet: it may be waiting for its namespace to empty
+    )
 
 
 def stat(pid: int) -> Stat:
     """What /proc says of a process; raises OSError when there is none."""
     text = Path(f"/proc/{pid}/stat").read_text(errors="surrogateescape")
     fields = text[text.rindex(")") + 2 :].split()
-    return Stat(fields[0], int(fields[1]), int(fields[19]))
+    return Stat(fields[0], int(fields[1]), int(fields[19]), bool(int(fields[6]) & EXITING))
 
 
 def alive(pid: int, start: int) -> bool:
@@ -29,6 +34,15 @@ def alive(pid: int, start: int) -> bool:
     except (OSError, ValueError):
         return False
     return pid > 0 and found.start == start and found.state not in "ZX"
+
+
+def ending(pid: int, start: int) -> bool:
+    """Is this very process on its way out? Nothing can be begun with it any more, though it is still there."""
+    try:
+        found = stat(pid)
+    except (OSError, ValueError):
+        return False
+    return found.start == start and found.ending
 
 
 # Children of this process that nobody waits for any more. Those in a cell must be buried all the same, or
