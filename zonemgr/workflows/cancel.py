@@ -18,12 +18,16 @@ class Cancelled(BaseException):
 
 @contextlib.contextmanager
 def signals_cancel() -> Iterator[None]:
-    """INT, TERM and HUP raise Cancelled here, so that whatever was begun is undone on the way out."""
+    """INT, TERM and HUP raise Cancelled here, so that whatever was begun is undone on the way out.
+
+    What the caller had ignored from the start stays ignored, as everywhere: `nohup zonemgr … &` outlives its terminal.
+    """
 
     def cancel(number: int, frame: FrameType | None) -> None:
         raise Cancelled(number)
 
-    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    watched = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, cancel) for number in watched}
     try:
         yield
