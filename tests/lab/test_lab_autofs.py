@@ -99,8 +99,7 @@ def test_the_nfs_client_needs_its_services(zone: Zone) -> None:
     assert set(zone.sh(states).split()) == {"disabled", "online"}
     ended = zone.run("svcadm enable -s network/nfs/client")
     assert (ended.exit_code, "unsatisfied dependencies" in ended.stderr) == (4, True)
-    zone.sh("svcadm enable -r network/nfs/client system/filesystem/autofs")
-    zone.host.world.advance(60)
+    zone.sh("svcadm enable -r -s network/nfs/client system/filesystem/autofs")
     assert set(zone.sh(states).split()) == {"online"}
 
 
