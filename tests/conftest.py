@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,12 @@ from zonemgr.lab import world as worlds
 from zonemgr.workflows import golden
 
 GOLDEN = "tools"
+# Minutes after which no further test begins, 0: any number. Machines differ by a factor of six in speed, and a check
+# that takes longer than a quarter of an hour is of no use to whoever waits for it.
+MINUTES = float(os.environ.get("TEST_MINUTES", "11"))
+BEGUN = "TEST_BEGUN"  # for the workers: when the first process began
+LAST = ("tests/sweep/", "tests/test_scenarios.py")  # the long ones
+TOO_LATE = "not begun: the time was up (TEST_MINUTES=0: all are)"
 MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30  # bytes
 
 
@@ -24,6 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Measured on a loaded machine, a file of stories took 14 seconds there and 51 on disk.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: programs inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault(BEGUN, repr(time.time()))
     if hasattr(config, "workerinput") or config.option.basetemp or "PYTEST_DEBUG_TEMPROOT" in os.environ:
         return
     if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ENOUGH and _runs_programs(MEMORY):
@@ -41,7 +52,19 @@ def _runs_programs(folder: Path) -> bool:
             return False
 
 
+def pytest_runtest_setup() -> None:
+    if MINUTES and time.time() - float(os.environ[BEGUN]) > 60 * MINUTES:
+        pytest.skip(TOO_LATE)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    late = [each for each in terminalreporter.getreports("skipped") if TOO_LATE in str(each.longrepr)]
+    if late:
+        terminalreporter.write_line(f"{len(late)} tests were {TOO_LATE}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.nodeid.startswith(LAST))
     if os.environ.get("ZONEMGR_ON_ILLUMOS"):
         return
     for item in items:

@@ -21,7 +21,7 @@ from zonemgr.lab import inprocess
 
 KINDS = ("fail", "kill-caller-before", "kill-caller-after")
 # Every fault at every command takes long; without this every change and one question in three meet one, by turns.
-WHOLE = os.environ.get("ZONEMGR_SWEEP") == "whole"
+WHOLE = os.environ.get("TEST_SWEEP") == "whole"
 # These change nothing, so that it is all the same whether the caller is killed before or after.
 QUESTIONS = (
     "zfs list", "zfs get", "zfs holds", "zoneadm list", "beadm list", "dladm show-link", "dladm show-vnic",
