@@ -62,7 +62,10 @@ def test_a_program_is_compiled_in_the_zone(up: Path) -> None:
 
 
 def test_a_loop_that_reads_a_file_loses_it_to_zlogin(up: Path) -> None:
-    assert sh(up, "printf '1\\n2\\n3\\n' | while read n; do zlogin web true; echo $n; done") == "1\n"
+    waits = (
+        "python3 -c 'import select; select.select([0], [], [])'"  # until there is something to read, unread
+    )
+    assert sh(up, f'printf "1\\n2\\n3\\n" | while read n; do zlogin web "{waits}"; echo $n; done') == "1\n"
     assert sh(up, "printf '1\\n2\\n3\\n' | while read n; do zlogin -n web true; echo $n; done") == "1\n2\n3\n"
 
 

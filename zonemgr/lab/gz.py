@@ -48,16 +48,16 @@ class Holder:
 
     @property
     def alive(self) -> bool:
-        """Can the global zone be entered? One whose power was cut cannot, though some of it may still be there."""
-        return self._is_there and not processes.ending(self.pid, self.start)
+        return self.boot == _machine_boot() and processes.alive(self.pid, self.start)
 
     @property
-    def _is_there(self) -> bool:
-        return self.boot == _machine_boot() and processes.alive(self.pid, self.start)
+    def ending(self) -> bool:
+        """Was its power cut? Some of it is still there, but nothing can be begun in it."""
+        return self.alive and processes.ending(self.pid, self.start)
 
     def end(self) -> None:
         """Kill it, and wait until all that ran in its global zone is gone; nothing when it is gone already."""
-        if self._is_there and not processes.kill(self.pid, self.start):
+        if self.alive and not processes.kill(self.pid, self.start):
             raise LabError(f"process {self.pid}, which keeps the lab, did not end")
 
 
@@ -97,7 +97,7 @@ def ensure(lab: Path) -> tuple[Holder, bool]:
     lab = lab.resolve()
     with locked(lab):
         holder = find(lab)
-        if holder is not None and holder.alive:
+        if holder is not None and holder.alive and not holder.ending:
             return holder, False
         if holder is not None:
             holder.end()

@@ -80,6 +80,8 @@ def _enter(
         for fault in armed:
             faults.add(open_world, fault, caller.run)
         status = gz.enter(holder, lambda: _begin(lab, caller, then))
+        if holder.ending:  # the host lost its power meanwhile; its first process is the last to go
+            holder.end()
         faults.forget(open_world, caller.run)
         callers.forget(open_world, caller.run)
     finally:
