@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -105,3 +109,38 @@ def test_an_interrupt_ends_all_and_waits_for_what_they_undo(tmp_path: Path) -> N
         all_of(crew)
     assert sorted(path.name for path in undone.iterdir()) == ["a", "b"]
     assert sorted(ended.value.__notes__) == ["a: one thing is left", "b: one thing is left"]
+
+
+def test_none_is_forgotten_that_an_interrupt_met_while_it_was_started(tmp_path: Path) -> None:
+    """Another thread takes the signal that this one has blocked, and Python hands it to this one all the same."""
+    parent, over = os.getpid(), threading.Event()
+    sent, undone = tmp_path / "sent", tmp_path / "undone"
+
+    def work() -> Answer:
+        try:
+            os.kill(parent, signal.SIGTERM)
+            sent.touch()
+            while True:
+                signal.pause()
+        finally:
+            undone.touch()
+
+    def slowly(frame: FrameType, event: str, what: object) -> Any:
+        """The starter is not scheduled again before the worker has sent its signal."""
+        if frame.f_code is Crew.start.__code__ and frame.f_locals.get("pid"):
+            while not sent.exists():
+                pass
+        return slowly
+
+    other = threading.Thread(target=over.wait)
+    other.start()
+    try:
+        with pytest.raises(Cancelled), signals_cancel(), Crew(lambda *_: None) as crew:
+            sys.settrace(slowly)
+            crew.start("w", work)
+            all_of(crew)
+    finally:
+        sys.settrace(None)
+        over.set()
+        other.join()
+    assert undone.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -216,28 +217,31 @@ def test_what_cannot_be_ended_inside_halts_the_zone_which_then_runs_again(lab: L
 
 def test_an_interrupted_command_is_ended_and_the_zone_runs_on(lab: Lab) -> None:
     make(lab)
-
-    def interrupted(*_: object, **how: object) -> None:
-        raise KeyboardInterrupt
-
     site = lab.site()
     before = len(lab.commands())
     with pytest.raises(KeyboardInterrupt):
-        _with_stream(site, interrupted)
+        _interrupted(site, "echo here >&2; sleep 300", at=b"here")
     assert state(lab) == "running"
     assert not [line for line in commands(lab)[before:] if " halt" in line]
 
 
-def _with_stream(site: job.Site, raising: Callable[..., None]) -> None:
-    """A command whose first output is met by a Ctrl-C of the reader."""
+def _interrupted(site: job.Site, command: str, *, at: bytes) -> None:
+    """Ctrl-C as soon as it has said this on stderr, which is where its contract was told before."""
     through = site.host.stream
 
-    def stream(*argv: str, **how: object) -> object:
-        how["on_stdout"] = raising
-        return through(*argv, **how)  # type: ignore[arg-type]
+    def stream(*argv: str, **how: Any) -> object:
+        heard, hear = bytearray(), how["on_stderr"]
+
+        def on_stderr(chunk: bytes) -> None:
+            hear(chunk)
+            heard.extend(chunk)
+            if at in heard:
+                raise KeyboardInterrupt
+
+        return through(*argv, **{**how, "on_stderr": on_stderr})
 
     site.host.stream = stream  # type: ignore[method-assign, assignment]
-    execute.in_zone(site, ZONE, execute.Command("echo here; sleep 300", discard="off"))
+    execute.in_zone(site, ZONE, execute.Command(command, discard="off"))
 
 
 def test_a_command_that_never_ran_does_not_halt_the_zone(lab: Lab) -> None:

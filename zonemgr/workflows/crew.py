@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+from zonemgr.host.programs import SignalsHeld
 from zonemgr.workflows import journal
 from zonemgr.workflows.cancel import Cancelled
 from zonemgr.workflows.steps import interrupts_held
@@ -80,7 +81,9 @@ class Crew:
         answer, talk = os.pipe(), os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
-        with _signals_blocked():  # there must be no moment in which a worker exists that nobody would end
+        # There must be no moment in which a worker exists that nobody would end. Held back here, as what this thread
+        # blocks another takes for it; blocked for the worker, where it waits until there is somebody to catch it.
+        with SignalsHeld(), _signals_blocked():
             pid = os.fork()
             if pid == 0:
                 _become_worker(work, answer[1], talk[1])
