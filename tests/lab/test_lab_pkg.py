@@ -195,6 +195,7 @@ def test_updates_are_found_once_the_repositories_have_them(hand: Hand) -> None:
 
 def test_what_needs_a_new_boot_environment_is_not_done_to_a_live_image(hand: Hand) -> None:
     hand.world.put("pkg.updates", "1")
+    hand.out("pkg install --no-backup-be package/pkg")
     was = hand.out("pkg list -H")
     assert hand.refused("pkg update").startswith(
         "lab: pkg update into a new boot environment of the global zone is not emulated\n"
@@ -206,12 +207,43 @@ def test_what_needs_a_new_boot_environment_is_not_done_to_a_live_image(hand: Han
     assert in_zone(root, "pkg update --deny-new-be").exit_code == 4  # the zone has not been told of updates
     (root / ".lab").mkdir()
     (root / ".lab/zone.json").write_text('{"zone": "z", "updates": 2}')
-    assert in_zone(root, "pkg update --deny-new-be").exit_code == 5
-    assert in_zone(root, "pkg update").stderr.startswith(
+    assert in_zone(root, "pkg update -f --deny-new-be").exit_code == 5
+    assert in_zone(root, "pkg update -f").stderr.startswith(
         "lab: pkg update into a new boot environment of a zone nobody answers is not emulated\n"
     )
     assert "Create boot environment" not in hand.out("pkg -R /zones/z/root update")
     assert in_zone(root, "pkg list -H entire").stdout.split()[1] == "0.5.11-2024.0.0.2"
+
+
+OLD = """\
+WARNING: pkg(5) appears to be out of date, and should be updated before
+running update.  Please update pkg(5) by executing 'pkg install
+pkg:/package/pkg' as a privileged user and then retry the update.
+"""
+
+
+def test_an_old_pkg_updates_no_image_as_a_whole(hand: Hand) -> None:
+    """pkg5, ipkg_is_up_to_date: what counts is the pkg that runs, and what its own image knows of newer ones."""
+    image(hand, "entire", "SUNWcs")
+    hand.world.put("pkg.updates", "1")
+    assert hand("pkg -R /zones/z/root update -n").exit_code == 0, "the host's catalogue is of before"
+    hand.out("pkg refresh")
+    for line in ("pkg update", "pkg update -n", "pkg -R /zones/z/root update"):
+        ended = hand(line)
+        assert (ended.exit_code, ended.stdout, ended.stderr) == (1, OLD, "")
+    assert hand("pkg -R /zones/z/root update -n -f").exit_code == 0
+    assert hand("pkg -R /zones/z/root update -n bash").exit_code == 0
+    hand.out("pkg install --no-backup-be package/pkg")
+    assert hand("pkg -R /zones/z/root update").exit_code == 0
+
+
+def test_in_a_zone_it_is_the_zones_own_pkg(hand: Hand) -> None:
+    root = image(hand, "entire", "package/pkg")
+    (root / ".lab").mkdir()
+    (root / ".lab/zone.json").write_text('{"zone": "z", "updates": 1}')
+    assert in_zone(root, "pkg update").stdout == OLD
+    assert in_zone(root, "pkg install --no-backup-be package/pkg").exit_code == 0
+    assert in_zone(root, "pkg update --deny-new-be").exit_code == 5
 
 
 def test_the_image_is_one_clients_at_a_time(hand: Hand) -> None:

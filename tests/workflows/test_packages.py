@@ -436,6 +436,31 @@ def test_what_needs_a_new_boot_environment_is_done_while_the_zone_is_down(lab: L
     assert packages.zbes(lab.door(), "rpool/zones/diz/build-1") == ["rpool/zones/diz/build-1/ROOT/zbe"]
 
 
+def test_a_zone_whose_own_pkg_is_old_is_upgraded_while_it_is_down(lab: Lab) -> None:
+    """Inside, pkg would refuse until it has been updated itself; from outside the host's pkg does it."""
+    build_zone(lab)
+    was = number(lab)
+    lab.publish("package/pkg")
+    lab.publish("shell/bash")
+    lab.run("zlogin", "build-1", "pkg refresh")
+    assert "2 packages updated" in str(pkgjobs.upgrade(lab.site(), "build-1"))
+    assert image(lab, "build-1").row.state == "running" and number(lab) != was
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_an_old_pkg_of_the_host_is_named(lab: Lab, running: bool) -> None:
+    build_zone(lab, running=running)
+    lab.publish("package/pkg")
+    lab.publish("shell/bash")
+    lab.run("pkg", "refresh")
+    kept = contents(lab, "build-1")
+    with pytest.raises(CommandError, match="pkg exited with 1: pkg itself is out of date") as refused:
+        pkgjobs.upgrade(lab.site(), "build-1")
+    assert str(refused.value.hint).startswith("update the host's own pkg first: pkg install pkg:/package/pkg")
+    assert contents(lab, "build-1") == kept
+    assert image(lab, "build-1").row.state == ("running" if running else "installed")
+
+
 def test_a_halted_zone_stays_halted_and_goes_with_its_snapshots(lab: Lab) -> None:
     install(lab, "tools", "web/wget")
     build_zone(lab, running=False)

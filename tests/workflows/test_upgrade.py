@@ -399,6 +399,17 @@ def test_an_image_cloned_from_another_that_fails_is_what_it_was(layered: Lab) ->
     same(before, host(layered))
 
 
+def test_an_old_pkg_of_the_host_upgrades_nothing_and_is_named(lab: Lab) -> None:
+    lab.world.put("pkg.updates", "1")
+    lab.run("pkg", "refresh")
+    before = host(lab)
+    (one,) = night(lab).results
+    assert (one.outcome, one.message) == ("failed", "pkg exited with 1: pkg itself is out of date")
+    same(before, host(lab))
+    lab.run("pkg", "install", "--no-backup-be", "package/pkg")
+    assert outcomes(night(lab)) == {GOLDEN: "upgraded"}
+
+
 # -- several -----------------------------------------------------------------------------------------------------
 
 
@@ -443,7 +454,9 @@ def test_a_worker_that_is_killed_is_cleared_up_after(three: Lab) -> None:
     before = host(three)
     three.inside.fault("kill-caller-after:zoneadm -z diz-perl-* clone *")
     done = night(three, parallel=3)
-    assert outcomes(done) == {"jdk": "upgraded", "perl": "failed", GOLDEN: "upgraded"}
+    assert outcomes(done) == {"jdk": "upgraded", "perl": "failed", GOLDEN: "upgraded"}, [
+        one.message for one in done.results
+    ]
     assert "killed by signal 9); what it had begun is undone" in done.of("failed")[0].message
     assert image(host(three), "perl") == image(before, "perl")
 

@@ -18,6 +18,12 @@ from zonemgr.model import PackageRow, Publisher, ZoneName
 NOTHING_TO_DO, NOT_LIVE, LOCKED = 4, 5, 7
 # Seconds between two tries on a locked image; two minutes in all, longer than a refresh by cron.
 LOCK_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 40.0)
+# `update` of a whole image refuses, in so many words on standard output, while the pkg that runs could itself be
+# updated (pkg5, client/api.py and client/image.py). That is the host's for a root below it.
+OUTDATED = re.compile(r"pkg\([57]\) appears to be out of date")
+OUTDATED_HINT = (
+    "update the host's own pkg first: pkg install pkg:/package/pkg; for a running zone do so in the zone"
+)
 PRIVILEGE_HINT = "this needs the profile Software Installation; see: profiles"
 
 
@@ -63,8 +69,10 @@ def plan(host: Host, image: Image, verb: str, *words: str, limit: float | None =
     done = _retried(
         host, lambda: _ask(host, image, verb, "-n", *_live(image), *words, ok=range(256), limit=limit)
     )
+    if image.zone is not None and OUTDATED.search(done.stdout):
+        return NOT_LIVE  # from outside it is the host's pkg that counts
     if done.exit_code not in (0, NOTHING_TO_DO, NOT_LIVE):
-        raise _explained(done)
+        raise explained(done)
     return done.exit_code
 
 
@@ -76,7 +84,7 @@ def until_free(host: Host, image: Image) -> None:
     words = ("uninstall", "--ignore-missing", "zonemgr-has-no-such-package")
     done = _retried(host, lambda: _once(host, image, words, None))
     if done.exit_code == LOCKED:
-        raise _explained(done)
+        raise explained(done)
 
 
 def refresh(host: Host, image: Image, *, full: bool = False, limit: float | None = None) -> None:
@@ -151,7 +159,7 @@ def _change(host: Host, image: Image, *words: str, limit: float | None = None) -
     """False when there was nothing to do. Waits for a locked image; raises CommandError with what pkg said."""
     done = _retried(host, lambda: _once(host, image, words, limit))
     if done.exit_code not in (0, NOTHING_TO_DO):
-        raise _explained(done)
+        raise explained(done)
     return done.exit_code == 0
 
 
@@ -184,10 +192,6 @@ def _live(image: Image) -> tuple[str, ...]:
 
 # What pkg's text says to do next, where its exit status says little.
 HINTS = (
-    (
-        r"appears to be out of date",  # it is the pkg that runs which is meant, with -R too (pkg5, image.py)
-        "update the host's own pkg first: pkg install pkg:/package/pkg; for a running zone do so in the zone",
-    ),
     (r"[Pp]ermission|privilege", PRIVILEGE_HINT),
     (
         r"did not match any allowable|matches multiple packages|illegal fmri",
@@ -229,15 +233,20 @@ STATUS_HINTS = {
 }
 
 
-def _explained(done: Completed) -> CommandError:
-    by_text = next((hint for pattern, hint in HINTS if re.search(pattern, done.stderr)), None)
+def explained(done: Completed) -> CommandError:
+    """What a pkg that ended badly said, and what to do about it."""
+    by_text = OUTDATED_HINT if OUTDATED.search(done.stdout) else _hint(done.stderr)
     # In a zone zlogin was run, but it is pkg that failed; the whole command stays as it can be run again.
     failed = replace(done, argv=("pkg",), elevation=0).error(STATUS_HINTS.get(done.exit_code, by_text))
     failed.command, failed.argv = str(done), done.argv[done.elevation :]
-    reason = _reason(done.stderr)
+    reason = "pkg itself is out of date" if OUTDATED.search(done.stdout) else _reason(done.stderr)
     if reason:
         failed.args = (f"pkg exited with {done.exit_code}: {reason}",)
     return failed
+
+
+def _hint(stderr: str) -> str | None:
+    return next((hint for pattern, hint in HINTS if re.search(pattern, stderr)), None)
 
 
 def _reason(stderr: str) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from zonemgr.errors import CommandError
 from zonemgr.host import pkg
-from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Completed, Host
 
 HEADING = "Changed packages:"
@@ -79,13 +78,8 @@ def _changes(lines: Sequence[str]) -> list[PackageChange]:
 
 
 def _explained(planned: Completed) -> CommandError:
-    if OUTDATED.search(planned.stdout + planned.stderr):
-        return planned.error("update pkg of the host first: pkg install package/pkg")
-    if planned.exit_code == pkg.LOCKED:
-        return planned.error("another pkg works on this image; try again when it has ended")
-    unmatched = [line for line in lines_of(planned.stderr) if "No solution" in line]
-    return planned.error(
-        "its packages do not fit together any more; see the whole of it with the command"
-        if unmatched
-        else None
-    )
+    if "No solution" in planned.stderr:
+        return planned.error(
+            "its packages do not fit together any more; see the whole of it with the command"
+        )
+    return pkg.explained(planned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zonemgr.lab.pkg import environments, linked
+from zonemgr.lab.pkg import clients, environments, linked
 from zonemgr.lab.pkg import plan as planning
 from zonemgr.lab.pkg.command import NOTHING, OK, OOPS, PARTIAL, Run, usage
 from zonemgr.lab.pkg.environments import Choice
@@ -64,6 +64,9 @@ def update(run: Run, words: Sequence[str]) -> int:
     with run.changing(given) as image:
         linked.check_publishers(run, image)
         _fetch(image, given)
+        if not patterns and "f" not in given and clients.outdated(run, image):
+            run.call.out(clients.warning(run))
+            return OOPS
         plan = planning.update(image, patterns, origins=_origins(image, given), accept="accept" in given)
         return _finish(run, image, plan, given, [])
 

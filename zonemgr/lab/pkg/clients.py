@@ -1,0 +1,40 @@
+"""The pkg that runs: `pkg update` refuses as long as a newer one could be installed first, unless given -f.
+
+pkg5, `ipkg_is_up_to_date` in client/image.py and its callers in client/api.py. It is the image that the command
+belongs to which counts, so with -R the running system's, by the catalogues it fetched last (none is fetched for this).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zonemgr.lab import place
+from zonemgr.lab.pkg import plan
+from zonemgr.lab.pkg.image import Image, load
+
+if TYPE_CHECKING:
+    from zonemgr.lab.pkg.command import Run
+
+CLIENT = "package/pkg"
+SYSTEM = {CLIENT, "SUNWcs"}  # what has none of these is no system image: any pkg will do for it
+
+
+def outdated(run: Run, image: Image) -> bool:
+    client = image if run.live else load(place.here(run.call), run.shelves)
+    if client is None or not SYSTEM & image.installed.keys() or CLIENT not in client.installed:
+        return False
+    try:
+        newer, _ = plan.install(client, [f"pkg:/{CLIENT}"], origins=[], accept=False)
+    except plan.PkgError:
+        return False
+    return any(new.name == CLIENT and new.key > old.key for old, new in newer.change)
+
+
+def warning(run: Run) -> str:
+    """It is told on standard output, without the prefix of an error."""
+    name = "pkg(7)" if run.where.omnios else "pkg(5)"
+    return (
+        f"WARNING: {name} appears to be out of date, and should be updated before\n"
+        f"running {run.name}.  Please update {name} by executing 'pkg install\n"
+        f"pkg:/{CLIENT}' as a privileged user and then retry the {run.name}.\n"
+    )
