@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from zonemgr.workflows.cancel import Cancelled, signals_cancel
-from zonemgr.workflows.crew import Answer, Crew, Ended
+from zonemgr.workflows.crew import Answer, Crew, Ended, outlast_forsaken, signed
 
 
 def heard() -> tuple[list[str], Crew]:
@@ -144,3 +144,33 @@ def test_none_is_forgotten_that_an_interrupt_met_while_it_was_started(tmp_path: 
         over.set()
         other.join()
     assert undone.exists()
+
+
+def test_workers_whose_starter_was_killed_are_waited_for(tmp_path: Path) -> None:
+    """They may not even have begun anything that is written down."""
+    undone = tmp_path / "undone"
+    reading, writing = os.pipe()
+
+    def work() -> Answer:
+        os.write(writing, b"!")
+        try:
+            while True:
+                signal.pause()
+        finally:
+            undone.touch()
+
+    starter = os.fork()
+    if starter == 0:
+        with signed(tmp_path), Crew(lambda *_: None) as crew:
+            crew.start("w", work)
+            all_of(crew)
+    os.read(reading, 1)
+    told: list[str] = []
+    outlast_forsaken(tmp_path, 60, told.append)
+    assert not told, "the starter lives"
+    os.kill(starter, signal.SIGKILL)
+    os.waitpid(starter, 0)
+    outlast_forsaken(tmp_path, 60, told.append)
+    assert undone.exists()
+    assert len(told) == 1
+    assert not list(tmp_path.glob("crew-*"))

@@ -8,19 +8,21 @@ itself, and one that is killed takes no other with it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import selectors
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from zonemgr.host.programs import SignalsHeld
-from zonemgr.workflows import journal
 from zonemgr.workflows.cancel import Cancelled
 from zonemgr.workflows.steps import interrupts_held
 
@@ -168,6 +170,71 @@ class Crew:
         return notes
 
 
+# -- what others can see of it ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def signed(folder: Path) -> Iterator[None]:
+    """Keep a file locked in this folder as long as this process, or a worker that it starts meanwhile, lives.
+
+    The lock (flock) is of the open file, which workers inherit and programs do not: when the one who started them was
+    killed, it tells that they are still about to undo what they began.
+    """
+    sign = folder / f"crew-{os.getpid()}.lock"
+    file = os.open(sign, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o664)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        sign.unlink(missing_ok=True)
+        os.close(file)
+
+
+def outlast_forsaken(folder: Path, limit: float, tell: Callable[[str], None]) -> None:
+    """Wait until the workers are gone whose starter is gone, for so many seconds each; clear their signs away."""
+    for sign in sorted(folder.glob("crew-*.lock")):
+        starter = sign.stem.removeprefix("crew-")
+        if not starter.isdigit() or _lives(int(starter)):
+            continue
+        if not _free(sign):
+            tell(
+                f"workers of process {starter}, which was killed, are undoing what they began; waiting for them"
+            )
+        until = time.monotonic() + limit
+        while not (free := _free(sign)) and time.monotonic() < until:
+            time.sleep(0.1)
+        if free:
+            with contextlib.suppress(OSError):  # gone already, or another user's
+                sign.unlink()
+
+
+def _free(sign: Path) -> bool:
+    try:
+        file = os.open(sign, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(file)
+    return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's process
+    return True
+
+
+# -- in a worker -------------------------------------------------------------------------------------------------
+
+
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -187,7 +254,6 @@ def _become_worker(work: Callable[[], Answer], answer: int, talk: int) -> None:
             os.dup2(talk, number)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         _end_with(parent)
-        journal.coordinator = parent
         for number in _SIGNALS:
             signal.signal(number, _cancel)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

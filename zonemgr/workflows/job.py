@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from zonemgr import locks, records
+from zonemgr import locks, records, state
 from zonemgr.errors import ZonemgrError
 from zonemgr.host.door import Host
 from zonemgr.workflows import journal
@@ -196,9 +196,10 @@ def recover_all(site: Site) -> list[str]:
     recovered: list[str] = []
     trouble: list[ZonemgrError] = []
     runs = records.runs_directory(site.config)
-    for path in () if site.host.dry_run else journal.forsaken(runs):
-        site.report.note(f"run {path.parent.name} is undoing what it began; waiting for it")
-        journal.outlast(path, FORSAKEN)
+    if not site.host.dry_run:
+        from zonemgr.workflows import crew
+
+        crew.outlast_forsaken(state.folder(site.config, "locks"), FORSAKEN, site.report.note)
     for run, zones in journal.dead(runs):
         if site.host.dry_run:
             site.report.note(f"run {run} on {' '.join(zones)} was cut short; it would be undone")

@@ -7,7 +7,6 @@ import dataclasses
 import importlib
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,15 +30,11 @@ STEP_MODULES = (
     "gc",
 )
 
-# The process that started this one as a worker (see crew); it ends when that one is gone. 0: it is nobody's worker.
-coordinator = 0
-
 
 class Journal:
     """Append-only file of JSON lines in the run's directory, locked while the run lives.
 
-    Lines: {"run", "pid", "zones"} first (a worker's with its "coordinator"), then {"begin": CLASS, "fields": {…}},
-    {"undone": N}, {"keep": N}.
+    Lines: {"run", "pid", "zones"} first, then {"begin": CLASS, "fields": {…}}, {"undone": N}, {"keep": N}.
     """
 
     def __init__(self, directory: Path, run: str, zones: list[str]) -> None:
@@ -50,8 +45,7 @@ class Journal:
         fresh = directory / f"{NAME}.new"
         self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         lock(self._file)
-        worker = {"coordinator": coordinator} if coordinator else {}
-        self._line({"run": run, "pid": os.getpid(), "zones": zones, **worker})
+        self._line({"run": run, "pid": os.getpid(), "zones": zones})
         fresh.replace(self.path)
         _sync_directory(directory)
 
@@ -197,44 +191,6 @@ def dead(runs: Path) -> list[tuple[str, list[str]]]:
                 found.append((path.parent.name, list(_head(path).get("zones", []))))
             os.close(file)
     return found
-
-
-def forsaken(runs: Path) -> list[Path]:
-    """Journals of workers that still live although the one who started them is gone: they are undoing their work."""
-    found = []
-    for path in sorted(runs.glob(f"*/{NAME}")):
-        boss = _head(path).get("coordinator")
-        if boss and not _lives(int(boss)) and not _free(path):
-            found.append(path)
-    return found
-
-
-def outlast(path: Path, limit: float) -> None:
-    """Wait until nobody has this journal any more, or for so many seconds."""
-    until = time.monotonic() + limit
-    while not _free(path) and time.monotonic() < until:
-        time.sleep(0.1)
-
-
-def _free(path: Path) -> bool:
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        return lock(file)
-    finally:
-        os.close(file)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # somebody else's process
-    return True
 
 
 def _read(path: Path, file: int) -> Unfinished:

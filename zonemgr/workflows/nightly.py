@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from zonemgr import locks, records
+from zonemgr import locks, records, state
 from zonemgr.errors import UsageError, ZonemgrError
 from zonemgr.host.door import Host
 from zonemgr.model import ZoneName
 from zonemgr.workflows import common, journal, privilege, survey, upgrade
-from zonemgr.workflows.crew import Answer, Crew, Ended
+from zonemgr.workflows.crew import Answer, Crew, Ended, signed
 from zonemgr.workflows.job import Site, glimpse, job, recover_zone
 from zonemgr.workflows.steps import Step, undo_steps
 from zonemgr.workflows.upgrade import Result, Terms
@@ -150,7 +150,7 @@ def _at_once(
         tell = site.report.warn if line.startswith(Plain.WARNING) else site.report.note
         tell(f"{name}: {line.removeprefix(Plain.WARNING)}")
 
-    with Crew(hear) as crew:
+    with signed(state.folder(site.config, "locks")), Crew(hear) as crew:
         busy: set[str] = set()
         while waiting or busy:
             for name in ready(waiting, parents, busy)[: size - len(busy)]:
