@@ -11,7 +11,9 @@ import pytest
 from zfslab import Host
 
 from zonemgr.lab import world as worlds
+from zonemgr.lab.zfs import busy
 
+LOCKS = Path("/proc/locks")
 BUSY = "cannot unmount '/rpool/t': Device busy\n"
 
 
@@ -56,6 +58,22 @@ def test_an_open_file_in_it(host: Host, sleepers: list[subprocess.Popen[bytes]])
     assert host.fails("zfs unmount rpool/t") == BUSY
     _ended(sleepers)
     host.does("zfs unmount rpool/t")
+
+
+def test_another_command_that_only_measures_it(host: Host) -> None:
+    """ZFS has all sizes in its books. The lab has directories open while it counts, which must keep nothing busy."""
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with busy.measuring(host.world), os.scandir(host.path("/rpool/t/dir")):
+            os.write(told, b"!")
+            inode = (host.world.dir / "locks/sizes").stat().st_ino
+            while not any("->" in line and f":{inode} " in line for line in LOCKS.read_text().splitlines()):
+                pass  # until somebody waits for it
+        os._exit(0)
+    os.read(ready, 1)
+    host.does("zfs unmount rpool/t")
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_file_this_process_has_open_itself_does_not_count(host: Host) -> None:

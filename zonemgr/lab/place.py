@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from zonemgr.lab.world import LabError, World
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from zonemgr.lab.call import Call
 
 ZONE_FILE = ".lab/zone.json"  # what a zone's cell is told about itself
@@ -83,12 +85,16 @@ def of_zone(world: World, name: str) -> Place | None:
     row = world.db.execute("select * from kernel_zones where name = ?", (name,)).fetchone()
     if row is None or row["state"] != "running":
         return None
-    return booting(world, name, world.path(row["root"]))
+    return _active(world, name, world.path(row["root"]), row)
 
 
 def booting(world: World, name: str, root: Path) -> Place:
     """An active zone with its links and what it was booted with, running or about to."""
     row = world.db.execute("select * from kernel_zones where name = ?", (name,)).fetchone()
+    return _active(world, name, root, row)
+
+
+def _active(world: World, name: str, root: Path, row: sqlite3.Row) -> Place:
     rows = world.db.execute("select * from links where zone = ? order by id", (name,)).fetchall()
     links = [dict(link) for link in rows]
     return replace(

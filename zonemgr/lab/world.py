@@ -130,6 +130,18 @@ class World:
         if self._depth == 0:
             self.db.execute("commit")
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read all as it is at one moment, whatever others change meanwhile; nothing may be written in it."""
+        if self._depth:
+            yield
+            return
+        self.db.execute("begin")
+        try:
+            yield
+        finally:
+            self.db.execute("commit")
+
     def get(self, key: str, default: str = "") -> str:
         row = self.db.execute("select value from facts where key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])

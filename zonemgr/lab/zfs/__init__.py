@@ -72,7 +72,10 @@ def _run(call: Call, name: str, args: list[str]) -> int:
     command = getattr(importlib.import_module(f"zonemgr.lab.zfs.{module}"), function)
     if not changes:
         reconcile(call.world)
-        return _guarded(Job(call), command, name, args)
+        if name == "send":  # its reader may take its time, and want to write
+            return _guarded(Job(call), command, name, args)
+        with call.world.snapshot():
+            return _guarded(Job(call), command, name, args)
     # Nobody waits for anybody with the lock held: not for a pipe to be read, not for one to be filled.
     said = Said()
     held = replace(call, stdout=said.out, stderr=said.err)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from zonemgr.lab.zonestore import ZoneConfig
 
 _DEEP = 100  # levels a path is followed upwards
+_LOOKS, _MOMENT = 3, 0.005  # seconds
 Id = tuple[int, int]
 
 
@@ -22,7 +25,40 @@ def in_use(world: World, path: str, cwd: str) -> bool:
     """Would illumos answer `Device busy` for this mount point? `cwd` is where the caller stands."""
     if _within(os.path.normpath(cwd), path) or zone_uses(world, path):
         return True
-    return process_uses(world.host / path.lstrip("/"))
+    top = world.host / path.lstrip("/")
+    return process_uses(top) and _still(world, top)
+
+
+# -- those who only measure --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def measuring(world: World) -> Iterator[None]:
+    """While files are counted: what ZFS has in its books the lab must look for, and has directories open meanwhile."""
+    with _sizes(world, fcntl.LOCK_SH):
+        yield
+
+
+def _still(world: World, top: Path) -> bool:
+    """Also when nobody measures, and a moment later? The lab reads files where illumos asks through a door."""
+    with _sizes(world, fcntl.LOCK_EX):
+        for _ in range(_LOOKS):
+            time.sleep(_MOMENT)
+            if not process_uses(top):
+                return False
+    return True
+
+
+@contextlib.contextmanager
+def _sizes(world: World, how: int) -> Iterator[None]:
+    folder = world.dir / "locks"
+    folder.mkdir(exist_ok=True)
+    file = os.open(folder / "sizes", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(file, how)
+        yield
+    finally:
+        os.close(file)
 
 
 def _within(path: str, top: str) -> bool:

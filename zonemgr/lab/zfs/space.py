@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from zonemgr.lab.zfs import busy
 from zonemgr.lab.zfs.catalogue import Catalogue, Ds, Mount
 from zonemgr.lab.zfs.names import parent_of, pool_of
 from zonemgr.lab.zfs.store import Store
@@ -42,11 +43,12 @@ class Space:
 
     def measure(self, ds: Ds) -> int:
         mounted: Mount | None = self.cat.mount(ds)
-        if mounted is None:
-            return EMPTY + _walk(self.store.fs(ds.id), frozenset())
-        host = str(self.cat.world.host)
-        holes = frozenset(host + below.path for below in self.cat.mounts_below(mounted.path))
-        return EMPTY + _walk(Path(host + mounted.path), holes)
+        with busy.measuring(self.cat.world):
+            if mounted is None:
+                return EMPTY + _walk(self.store.fs(ds.id), frozenset())
+            host = str(self.cat.world.host)
+            holes = frozenset(host + below.path for below in self.cat.mounts_below(mounted.path))
+            return EMPTY + _walk(Path(host + mounted.path), holes)
 
     def refer(self, ds: Ds) -> int:
         if ds.type in ("snapshot", "bookmark"):
