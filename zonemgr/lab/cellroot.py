@@ -98,8 +98,8 @@ def _links(world: World, zone: str, names: Sequence[str]) -> list[dict[str, Any]
 
 
 def _resources(world: World, config: ZoneConfig, root: Path) -> Iterator[Shown]:
-    """The zone's fs resources."""
-    for fs in config.fs:
+    """The zone's fs resources, by their directories, as zoneadmd sorts them (gate, vplat.c: fs_compare)."""
+    for fs in sorted(config.fs, key=lambda each: each.dir):
         if fs.type == "lofs":
             yield Shown(str(world.path(fs.special)), fs.dir, fs.options)
         elif fs.type == "zfs":  # zoneadmd has mounted it in the root; inside it is to be a mount point too
