@@ -287,6 +287,47 @@ def test_a_kill_in_the_middle_is_undone(zone: Lab, tmp_path: Path) -> None:
     assert state(zone) == "installed"
 
 
+@pytest.mark.parametrize("place", ["/export/home/jim", "/export/home/jim/ws", "/export/home"])
+def test_undoing_touches_nothing_of_the_host_that_is_mounted_by_now(
+    zone: Lab, tmp_path: Path, place: str
+) -> None:
+    """The home was not there when the change began; by the time of the undo the zone was booted with the mount."""
+    precious = zone.world.host / "export/more/jim/ws"
+    precious.mkdir(parents=True)
+    (precious / "file").write_text("gold")
+    zone.inside.fault("kill-caller-after@2:zlogin*")
+    wishes = Wishes(users="jim", lofs=f"{place}|/export/more")
+    in_child(lambda: change(Lab(type(zone.world)(zone.world.dir)), wishes), tmp_path / "out")
+    zone.run("zoneadm", "-z", "build-1", "reboot")
+    zone.world.advance(600)
+    job.recover_all(zone.site())
+    assert (precious / "file").read_text() == "gold"
+    assert place not in {mount.dir for mount in settings(zone).fs}
+    assert "jim" not in users(zone)
+
+
+def test_what_was_dropped_goes_with_the_next_halt_of_whatever_kind(zone: Lab) -> None:
+    for stops in (life.restart, life.reboot, snaps.snapshot):
+        change(zone, Wishes(datasets=SCRATCH))
+        assert SCRATCH in datasets(zone)
+        life.restart(zone.site(), "build-1")
+        change(zone, None, Drops(datasets=SCRATCH))
+        assert SCRATCH in datasets(zone), "the zone still has it"
+        stops(zone.site(), "build-1")
+        assert SCRATCH not in datasets(zone)
+        assert state(zone) == "running"
+
+
+def test_what_was_dropped_can_be_given_back_while_it_is_there(zone: Lab) -> None:
+    change(zone, Wishes(datasets=SCRATCH), restart=True)
+    change(zone, None, Drops(datasets=SCRATCH))
+    change(zone, Wishes(datasets=SCRATCH))
+    life.restart(zone.site(), "build-1")
+    assert SCRATCH in datasets(zone) and settings(zone).dataset == (SCRATCH,)
+    teardown.destroy(zone.site(), "build-1")
+    assert SCRATCH not in datasets(zone)
+
+
 def test_a_zone_that_went_down_in_the_middle_gets_its_files_back_all_the_same(
     zone: Lab, tmp_path: Path
 ) -> None:

@@ -9,22 +9,22 @@ import pytest
 
 from tests.conftest import GOLDEN
 from tests.support import Lab, in_child, same
-from zonemgr.errors import ZonemgrError
+from zonemgr.errors import NotThere, ZonemgrError
 from zonemgr.host import zonechange
 from zonemgr.host.zonescript import parse_export
 from zonemgr.lab.zfs.store import Store
-from zonemgr.workflows import disposable, execute, job, keepsake, life, snaps, teardown
+from zonemgr.workflows import disposable, execute, job, keepsake, life, modify, snaps, teardown
 from zonemgr.workflows.disposable import DisposableRequest
+from zonemgr.workflows.wanted import Drops
 
 HOME = "rpool/zones/diz/build-1"
 ROOT = f"{HOME}/ROOT/zbe"
 SCRATCH = "rpool/export/scratch"
 
 
-def make(lab: Lab, *, lofs: str = "", over: str = "", vnics: str = "") -> None:
+def make(lab: Lab, **more: str) -> None:
     """A halted zone with a dataset of its own."""
-    request = DisposableRequest(GOLDEN, zone="build-1", datasets=SCRATCH, lofs=lofs, over=over, vnics=vnics)
-    disposable.create(lab.site(), request)
+    disposable.create(lab.site(), DisposableRequest(GOLDEN, zone="build-1", datasets=SCRATCH, **more))
     life.halt(lab.site(), "build-1")
 
 
@@ -205,6 +205,31 @@ def test_the_configuration_comes_back(each_lab: Lab) -> None:
     life.start(each_lab.site(), "build-1")
 
 
+def test_a_dataset_of_the_snapshot_that_is_gone_stops_all_of_it(lab: Lab) -> None:
+    make(lab)
+    lab.run("zfs", "create", f"{SCRATCH}/kid")
+    snaps.snapshot(lab.site(), "build-1", "clean")
+    life.halt(lab.site(), "build-1")
+    lab.run("zfs", "destroy", "-r", f"{SCRATCH}/kid")
+    before = lab.everything()
+    with pytest.raises(NotThere, match=f"{SCRATCH}/kid was in snapshot clean and is gone"):
+        snaps.rollback(lab.site(), "build-1", "clean")
+    same(before, lab.everything())
+
+
+def test_a_clone_that_waits_for_the_zones_halt_comes_back_with_a_rollback(lab: Lab) -> None:
+    lab.run("zfs", "create", "rpool/export/tree")
+    make(lab, clones="rpool/export/tree|/tree")
+    snaps.snapshot(lab.site(), "build-1", "clean")
+    life.start(lab.site(), "build-1")
+    modify.modify(lab.site(), "build-1", None, Drops(clones="rpool/export/tree"))
+    snaps.rollback(lab.site(), "build-1", "clean")
+    clone = "rpool/zones/_clones/build-1/1-tree"
+    assert f"{clone}@clean" in lab.run("zfs", "list", "-H", "-t", "snapshot", "-o", "name").split()
+    assert lab.run("zfs", "get", "-H", "-o", "value", "zonemgr:pending", "rpool/zones/diz/build-1") == "-\n"
+    assert "running" in lab.run("zoneadm", "-z", "build-1", "list", "-p")
+
+
 def test_what_the_host_no_longer_has_is_left_out_with_a_warning(lab: Lab) -> None:
     (lab.world.host / "export/gone").mkdir()
     lab.run("dladm", "create-vnic", "-t", "-l", "net0", "mine0")
@@ -215,6 +240,12 @@ def test_what_the_host_no_longer_has_is_left_out_with_a_warning(lab: Lab) -> Non
     lab.run("dladm", "delete-vnic", "-t", "mine0")
     lab.run("zfs", "destroy", "-r", SCRATCH)
     (lab.world.host / "export/gone").rmdir()
+    before = lab.everything()
+    with pytest.raises(NotThere, match=f"{SCRATCH} was in snapshot clean and is gone") as refused:
+        snaps.rollback(lab.site(), "build-1", "clean")
+    same(before, lab.everything())
+    lab.run(*str(refused.value.hint).partition(": ")[2].partition(";")[0].split())
+    lab.report.warnings.clear()
     snaps.rollback(lab.site(), "build-1", "clean")
     assert [word for word in lab.report.warnings if "any more" in word or "is gone" in word] == [
         "the host has no directory /export/gone any more, so /gone is not mounted again",

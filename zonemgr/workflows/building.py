@@ -354,6 +354,7 @@ class TakeSnapshot(Step):
         covered = extent.of(look, self.zone, Dataset(self.home))
         self._drop_strays(host, covered)
         kept = keepsake.properties(zonecfg.export_text(look, ZoneName(self.zone)))
+        kept |= keepsake.coverage(extent.remembered(covered))
         kept |= keepsake.maker(host, self.job or keepsake.job_of(self.name))
         for names in covered.pools():
             snapshots = [Dataset(name).at(self.name) for name in names]

@@ -27,15 +27,16 @@ def place_of(dataset: str) -> str:
     return f"/{dataset}" if taken else f"/{below}"
 
 
-def check_delegated(host: Host, dataset: str, homes: Sequence[str]) -> None:
-    """Raise when this dataset cannot be delegated to a new zone.
+def check_delegated(host: Host, dataset: str, homes: Sequence[str], *, own: str = "") -> None:
+    """Raise when this dataset cannot be delegated to a zone.
 
-    `homes`: the containment datasets, and last the home of the zone.
+    `homes`: the containment datasets, and last the home of the zone. `own`: the run that made the zone, if it exists:
+    what was made for it and dropped can be given back, as long as it is there.
     """
     rows = {row.name: row for row in survey.filesystems(host)}
     _check_not_vital(dataset, rows, homes)
     if dataset in rows:
-        _check_ready_made(host, dataset)
+        _check_ready_made(host, dataset, own)
         return
     if zfs.exists(host, Dataset(dataset)):
         raise ZonemgrError(
@@ -55,10 +56,10 @@ def check_delegated(host: Host, dataset: str, homes: Sequence[str]) -> None:
         )
 
 
-def _check_ready_made(host: Host, dataset: str) -> None:
+def _check_ready_made(host: Host, dataset: str, own: str) -> None:
     """It is taken as it is; so a boot must be able to: an inherited mount point fails to verify (facts sheet 8.3)."""
     maker = survey.mark(host, Dataset(dataset))
-    if maker:
+    if maker and maker != own:
         raise ZonemgrError(
             f"{dataset} was made for another zone, by run {maker}, and goes with that",
             hint="delegate another one",

@@ -55,6 +55,26 @@ def named_in(settings: ZoneSettings) -> list[str]:
     return [*settings.dataset, *(mount.special for mount in settings.fs if mount.type == "zfs")]
 
 
+ROOT = (
+    "./"  # how a dataset below the root is remembered: another root may be active by the time of a rollback
+)
+
+
+def remembered(extent: Extent) -> list[str]:
+    """The names of what is covered beside the root itself, to be kept with a snapshot."""
+    start = f"{extent.root}/"
+    return [
+        ROOT + name.removeprefix(start) if name.startswith(start) else name
+        for name in extent.datasets
+        if name != extent.root
+    ]
+
+
+def recalled(extent: Extent, names: Sequence[str]) -> list[str]:
+    """Remembered names, as they are to be called now."""
+    return [f"{extent.root}/{name.removeprefix(ROOT)}" if name.startswith(ROOT) else name for name in names]
+
+
 def below(host: Host, tops: Sequence[str]) -> list[str]:
     """These datasets and all below them, volumes too, a dataset before its children."""
     if not tops:

@@ -33,7 +33,7 @@ class Lofs:
         """`LZ[|GZ]`; both absolute, the same when only one is given."""
         inside, _, outside = text.partition("|")
         outside = tidy_path(outside or inside, text)
-        return cls(own_place(tidy_path(inside, text), text, "/work|/usr"), outside)
+        return cls(own_place(tidy_path(inside, text), text, f"/work|{outside}"), outside)
 
 
 @dataclass(frozen=True)
@@ -228,15 +228,15 @@ class Furniture:
             self, lasting=tuple(link for link in self.vnics if link in dladm.persistent_links(host))
         )
 
-    def check_on(self, host: Host, *, homes: Sequence[str]) -> None:
+    def check_on(self, host: Host, *, homes: Sequence[str], own: str = "") -> None:
         """Raise for the first thing the host does not have, or should not give away.
 
-        `homes`: datasets that hold zones, and the home of the new one.
+        `homes`: datasets that hold zones, and the home of the new one. `own`: the run that made the zone, if it exists.
         """
         _check_lofs(host, self.lofs)
         _check_links(host, self)
         for dataset in self.datasets:
-            datasets.check_delegated(host, dataset, homes)
+            datasets.check_delegated(host, dataset, homes, own=own)
         for clone in self.clones:
             datasets.check_source(host, clone.source, clone.snapshot, homes)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zonemgr.errors import CommandError, UsageError
+from zonemgr.errors import CommandError, ZonemgrError
 from zonemgr.host import accounts, smf, zlogin, zoneadm
 from zonemgr.host.door import Host
 from zonemgr.model import ZoneName, ZoneState
@@ -40,13 +40,24 @@ for home in "$@"; do
 done
 mv "$keep.new" "$keep"
 """
+# A home that is a mount point by now, or lies below or above one, is not the zone's own any more: what is in there may
+# be the host's, which the change itself has mounted there at the zone's next boot.
 _BACK = f"""
+foreign() {{
+	[ -r /etc/mnttab ] || return 0
+	while read -r what point rest; do
+		[ "$point" != / ] || continue
+		case $point/ in "$1"/*) return 0 ;; esac
+		case $1/ in "$point"/*) return 0 ;; esac
+	done < /etc/mnttab
+	return 1
+}}
 [ -d "$keep" ] || {{ rm -rf "$keep.new"; exit 0; }}
 for file in {FILES}; do
 	[ ! -f "$file" ] || [ -f "$keep$file" ] || rm -f "$file"
 done
 while read -r file; do cp -p "$keep$file" "$file"; done < "$keep/files"
-while read -r home; do rm -rf "$home"; done < "$keep/homes"
+while read -r home; do foreign "$home" || rm -rf "$home"; done < "$keep/homes"
 rm -rf "$keep"
 """
 _FORGET = 'rm -rf "$keep" "$keep.new"\n'
@@ -136,7 +147,7 @@ class DropInside(Step):
                 if line.startswith("setup: ")
             ]
             if said:
-                raise UsageError(f"zone {self.zone}: {said[-1]}", hint="nothing was changed") from failed
+                raise ZonemgrError(f"zone {self.zone}: {said[-1]}", hint="nothing was changed") from failed
             raise
 
 
@@ -180,13 +191,21 @@ class AddInside(Step):
                 steps.warn(f"{self.zone}: {line.removeprefix(setup.WARNING)}")
 
 
-def homes(host: Host, users: Sequence[str]) -> tuple[str, ...]:
-    """Directories that copying these accounts may make in a zone."""
+def homes(host: Host, users: Sequence[str], mounts: Sequence[str]) -> tuple[str, ...]:
+    """Directories that copying these accounts may make in a zone, but for those where something is mounted.
+
+    `mounts`: mount points in the zone, of now and of its next boot. A home at, below or above one is left out.
+    """
     if not users:
         return ()
     book = accounts.read(host)
     found = [book.user(user).home for user in users if user != setup.ROOT]
-    return tuple(f"/export{home}" if home.startswith("/home/") else home for home in found if home.strip("/"))
+    places = [f"/export{home}" if home.startswith("/home/") else home for home in found if home.strip("/")]
+    return tuple(home for home in places if not any(_overlap(home, mount) for mount in mounts))
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def _runs(host: Host, zone: str, made_by: str) -> bool:

@@ -1,7 +1,8 @@
-"""A zone's configuration, kept with its snapshots as ZFS user properties.
+"""A zone's configuration, and which datasets it had, kept with its snapshots as ZFS user properties.
 
-A property holds at most 8191 bytes and must not have a newline in it, so the text of `zonecfg export` is compressed,
-put into base64 and cut into pieces. `zonemgr:config` says how many there are and what the text hashes to.
+A property holds at most 8191 bytes and must not have a newline in it, so a text is compressed, put into base64 and cut
+into pieces. `zonemgr:config` says how many there are of the text of `zonecfg export`, and what that hashes to;
+`zonemgr:covers` the same of the datasets' names.
 
 It is read from the snapshot of the zonepath dataset alone. The brand hands ROOT to the zone (its `query` hook), so root
 in the zone can write what it likes on the snapshots of its own roots; the zonepath dataset it sees but cannot change.
@@ -14,7 +15,7 @@ import binascii
 import hashlib
 import weakref
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zonemgr.errors import NotThere, ZonemgrError
@@ -22,7 +23,7 @@ from zonemgr.host import system, zfs
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset
 
-HEAD, PIECE = "zonemgr:config", "zonemgr:config."
+HEAD, COVERS = "zonemgr:config", "zonemgr:covers"
 JOB, USER = "zonemgr:job", "zonemgr:user"
 # The jobs that take snapshots of their own, by the names these have (design, section 7).
 JOBS = {"initial-": "create-giz", "upgraded-": "upgrade-giz"}
@@ -30,27 +31,27 @@ LONGEST = 8000
 LARGEST = 4 << 20  # bytes of a configuration; far beyond what zonecfg could read
 
 
-def properties(text: str) -> dict[str, str]:
-    """The ZFS user properties that hold a configuration."""
+def properties(text: str, head: str = HEAD) -> dict[str, str]:
+    """The ZFS user properties that hold a text: `head`, and one for each piece."""
     packed = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
     pieces = [packed[at : at + LONGEST] for at in range(0, len(packed), LONGEST)]
-    named = {f"{PIECE}{number}": piece for number, piece in enumerate(pieces)}
-    return {HEAD: f"zlib {len(pieces)} {_digest(text)}", **named}
+    named = {f"{head}.{number}": piece for number, piece in enumerate(pieces)}
+    return {head: f"zlib {len(pieces)} {_digest(text)}", **named}
 
 
-def text_of(found: Mapping[str, str], where: str) -> str | None:
-    """The configuration that these properties hold, None if they hold none; raises ZonemgrError for damaged ones."""
-    if HEAD not in found:
+def text_of(found: Mapping[str, str], where: str, head: str = HEAD) -> str | None:
+    """The text that these properties hold, None if they hold none; raises ZonemgrError for damaged ones."""
+    if head not in found:
         return None
     try:
-        way, count, digest = found[HEAD].split()
-        packed = "".join(found[f"{PIECE}{number}"] for number in range(int(count)))
+        way, count, digest = found[head].split()
+        packed = "".join(found[f"{head}.{number}"] for number in range(int(count)))
         unpacked = zlib.decompressobj().decompress(base64.b64decode(packed, validate=True), LARGEST)
         text = unpacked.decode()
     except (ValueError, KeyError, zlib.error, binascii.Error) as damage:
-        raise _damaged(where) from damage
+        raise _damaged(where, head) from damage
     if way != "zlib" or digest != _digest(text):
-        raise _damaged(where)
+        raise _damaged(where, head)
     return text
 
 
@@ -61,6 +62,20 @@ def read(host: Host, home: Dataset, name: str) -> str | None:
     except NotThere:
         return None
     return text_of(found, str(home.at(name)))
+
+
+def coverage(names: Sequence[str]) -> dict[str, str]:
+    """The ZFS user properties that say which datasets a snapshot of a zone covers."""
+    return properties("\n".join(names), COVERS)
+
+
+def covered(host: Host, home: Dataset, name: str) -> list[str]:
+    """The datasets that this snapshot of a zone covered when it was taken; none where that was not written down."""
+    try:
+        found = zfs.local_properties(host, home.at(name))
+    except NotThere:
+        return []
+    return (text_of(found, str(home.at(name)), COVERS) or "").splitlines()
 
 
 def maker(host: Host, job: str) -> dict[str, str]:
@@ -90,8 +105,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _damaged(where: str) -> ZonemgrError:
+def _damaged(where: str, head: str) -> ZonemgrError:
+    what = "configuration" if head == HEAD else "list of datasets"
     return ZonemgrError(
-        f"the configuration kept with {where} is damaged",
-        hint=f"see: zfs get all {where}; to return without it: zfs inherit {HEAD} {where}",
+        f"the {what} kept with {where} is damaged",
+        hint=f"see: zfs get all {where}; to return without it: zfs inherit {head} {where}",
     )

@@ -104,15 +104,19 @@ def until_installed(site: Site, zone: ZoneName, limit: float) -> None:
 
 def reboot(site: Site, name: str) -> None:
     """Halt and boot at once, not graceful."""
-    with _zone(site, name) as zone:
+    taken = _zone(site, name)
+    with taken as zone:
         _missing_vnics(site, zone)
         zoneadm.reboot(site.host, zone)
+        taken.settle(was_down=True)
 
 
 def restart(site: Site, name: str) -> None:
     """Stop, then start and wait."""
-    with _zone(site, name) as zone:
+    taken = _zone(site, name)
+    with taken as zone:
         bring_down(site, zone)
+        taken.settle()
         bring_up(site, zone)
 
 
@@ -178,20 +182,20 @@ class _zone:  # noqa: N801 - reads as a verb where it is used: with _zone(site, 
                 if kind == survey.GIZ:
                     taken.enter_context(locks.image_lock(config, self.name, run, waiting=waiting))
                 job.recover_zone(self.site, self.name)
-                self._settle()
+                self.settle()
             self.locks = taken.pop_all()
         return self.name
 
     def __exit__(self, *trouble: object) -> None:
         with self.locks:
-            if not (trouble[0] or self.site.host.dry_run):
-                self._settle()
+            if not trouble[0]:
+                self.settle()
 
-    def _settle(self) -> None:
+    def settle(self, *, was_down: bool = False) -> None:
         """What was taken from the zone while it ran goes when it is down, before it boots or after it has halted."""
-        if self.waiting:
+        if self.waiting and not self.site.host.dry_run:
             try:
-                left = pending.settle(self.site.host, self.name, self.home)
+                left = pending.settle(self.site.host, self.name, self.home, was_down=was_down)
             except ZonemgrError as refused:  # no reason not to halt or boot
                 left = [str(refused)]
             for text in left:

@@ -174,7 +174,7 @@ def _check_state(zone: survey.Managed) -> None:
     if zone.row.state not in (ZoneState.RUNNING, ZoneState.INSTALLED):
         raise ZonemgrError(
             f"zone {zone.name} is {zone.row.state}; to be changed it must be installed or running",
-            hint=f"zonemgr halt {zone.name}",
+            hint=snaps.down_hint(zone),
         )
 
 
@@ -199,7 +199,7 @@ def _plan(
     things = furnish.parse(wishes, tag=naming.tail(run))
     wanted = work_out(look, now, things, drops)  # says of what the zone has already that it has it
     homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
-    things.check_on(look, homes=[*homes, zone.dataset])
+    things.check_on(look, homes=[*homes, zone.dataset], own=zone.run)
     things = storage.settle(look, site, things.seen_on(look), zone.name, run)
     wanted = work_out(look, now, things, drops)  # once more, knowing what the clones come to
     setup.accounts_there(look, things.users, things.groups, things.elevated)
@@ -240,7 +240,8 @@ def _live(work: Job, plan: Plan, host_side: Sequence[Step]) -> tuple[str, ...]:
     within = _within(plan, onward=False) if plan.inside else []
     keeping: list[Step] = []
     if within:
-        homes = inside.homes(work.site.host, plan.things.users)
+        mounts = [mount.dir for now in (parse_export(plan.text), plan.wanted.settings) for mount in now.fs]
+        homes = inside.homes(work.site.host, plan.things.users, mounts)
         limit = work.site.config.host.single_user_limit
         keeping = [inside.KeepFiles(zone.name, work.run, zone.run, homes, limit)]
     work.do(*host_side, *keeping, *within)

@@ -13,7 +13,7 @@ from zonemgr.errors import CommandError, ZonemgrError
 from zonemgr.host import zfs, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName
-from zonemgr.workflows import datasets, parts, removing, steps, storage, survey
+from zonemgr.workflows import datasets, extent, parts, removing, steps, storage, survey
 from zonemgr.workflows.steps import Step
 
 PROPERTY = "zonemgr:pending"
@@ -82,11 +82,11 @@ def settle(host: Host, zone: str, home: Dataset, *, was_down: bool = False) -> l
         return []
     settings = zonecfg.export(host, ZoneName(zone))
     run = settings.attribute(parts.RUN_ATTR) or ""
-    nets = {net.physical for net in settings.net}
+    nets, named = {net.physical for net in settings.net}, set(extent.named_in(settings))
     left = parts.remove_vnics(host, [name for name in waiting.vnics if name not in nets])
     busy = []
     for name in waiting.datasets:
-        if name not in settings.dataset and not _remove(host, name, run):
+        if name not in named and not _remove(host, name, run):
             busy.append(name)
     remember(host, home, Pending(tuple(left), tuple(busy)))
     return [f"VNIC {name} stays busy; it is removed later" for name in left] + [

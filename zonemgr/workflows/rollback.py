@@ -14,7 +14,7 @@ from zonemgr.errors import CommandError, NotThere, ZonemgrError
 from zonemgr.host import zfs
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, DatasetRow, ZoneState
-from zonemgr.workflows import extent, parts, survey
+from zonemgr.workflows import extent, keepsake, parts, survey
 from zonemgr.workflows.steps import Remembering, Step
 from zonemgr.workflows.survey import SnapshotRow
 
@@ -41,6 +41,7 @@ def way(host: Host, zone: str, home: Dataset, name: str, *, leave: Sequence[str]
     names = [one for one in covered.datasets if not _inside(one, leave)]
     rows = extent.snapshots(host, covered)
     created = _created(rows[covered.root], zone, name)
+    _check_all_there(host, covered, zone, name)
     details = {row.name: row for row in _details(host, names)}
     back, since = [], []
     for one in names:
@@ -119,6 +120,20 @@ class _Doomed:
                     f"{name} was made after the snapshot and is mounted on the host",
                     hint=f"zfs umount {name}, or fuser -c {details[name]['mountpoint']}",
                 )
+
+
+def _check_all_there(host: Host, covered: extent.Extent, zone: str, name: str) -> None:
+    """A dataset that was in the snapshot and is gone cannot be had again, so none is rolled back.
+
+    One that the configuration no longer names, but is there with its snapshot, comes back with the configuration.
+    """
+    home = Dataset(covered.home)
+    for lost in extent.recalled(covered, keepsake.covered(host, home, name)):
+        if lost not in covered.datasets and not zfs.exists(host, Dataset(lost).at(name)):
+            raise NotThere(
+                f"{lost} was in snapshot {name} and is gone, so zone {zone} cannot be rolled back as one",
+                hint=f"to roll back what is left: zfs inherit {keepsake.COVERS} {home.at(name)}; then again",
+            )
 
 
 def _details(host: Host, names: Sequence[str]) -> list[DatasetRow]:

@@ -112,7 +112,7 @@ def snapshot(site: Site, name: str, snap: str = "") -> str:
         if zone.row.state not in (ZoneState.RUNNING, ZoneState.INSTALLED):
             raise ZonemgrError(
                 f"zone {zone.name} is {zone.row.state}; a snapshot needs it installed or running",
-                hint=f"zonemgr halt {zone.name}",
+                hint=down_hint(zone),
             )
         _refuse_taken(glimpse(site), zone, wanted)
         if running:
@@ -122,6 +122,7 @@ def snapshot(site: Site, name: str, snap: str = "") -> str:
         )
         work.do(taking)
         work.keep(taking)
+        work.do(*_settling(glimpse(site), zone))
         if running:
             life.bring_up(site, ZoneName(zone.name))
     return wanted
@@ -148,6 +149,14 @@ def rollback(site: Site, name: str, snap: str = "") -> str:
         if running:
             life.bring_up(site, ZoneName(zone.name))
     return wanted
+
+
+def down_hint(zone: survey.Managed) -> str:
+    """What brings a zone that is in an odd state to `installed`."""
+    if not zone.row.state.active:
+        return f"see: zonemgr get-state {zone.name}"
+    verb = "unmount" if zone.row.state is ZoneState.MOUNTED else "halt"
+    return f"zonemgr {verb} {zone.name}"
 
 
 def _way_back(site: Site, look: Host, zone: survey.Managed, wanted: str, run: str) -> list[Step]:
@@ -289,7 +298,7 @@ def destroy_snapshot(site: Site, name: str, snap: str) -> None:
         if zone.marks.get("current") == wanted:
             raise ZonemgrError(
                 f"{zone.name}@{wanted} is what new clones of this golden image are made from",
-                hint=f"take another snapshot first, or: zonemgr destroy {zone.name}",
+                hint="it can go when another one is served, as after: zonemgr upgrade-giz, pkg-install or rollback",
             )
         _check_free_to_go(look, zone, rows)
         work.do(DropSnapshot(zone.name, zone.dataset, wanted))
