@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import GOLDEN
 from tests.support import Lab, in_child, same
-from zonemgr.errors import CommandError, ZonemgrError
+from zonemgr.errors import CommandError, UsageError, ZonemgrError
 from zonemgr.host.zonescript import parse_export
 from zonemgr.model import ZoneSettings
 from zonemgr.workflows import disposable, execute, job, life, modify, snaps, teardown
@@ -316,6 +316,16 @@ def test_what_was_dropped_goes_with_the_next_halt_of_whatever_kind(zone: Lab) ->
         stops(zone.site(), "build-1")
         assert SCRATCH not in datasets(zone)
         assert state(zone) == "running"
+
+
+@pytest.mark.parametrize(
+    "drops", [Drops(users="builder"), Drops(elevated="builder")], ids=["account", "rights"]
+)
+def test_rights_for_what_goes_are_a_mistake(zone: Lab, drops: Drops) -> None:
+    before = zone.everything()
+    with pytest.raises(UsageError, match="builder cannot be elevated and dropped at once"):
+        change(zone, Wishes(elevated="builder"), drops)
+    same(before, zone.everything())
 
 
 def test_what_was_dropped_can_be_given_back_while_it_is_there(zone: Lab) -> None:

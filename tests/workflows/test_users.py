@@ -60,6 +60,12 @@ def on_host(lab: Lab, file: str, line: str) -> None:
 # -- what comes over -----------------------------------------------------------------------------------------------
 
 
+def test_a_primary_group_that_the_host_has_not_is_told_of(lab: Lab) -> None:
+    on_host(lab, "passwd", "lone:x:300:777:Lone:/export/home/lone:/bin/sh")
+    make(lab, users="lone")
+    assert "the host has no group 777, which is lone's own, so none comes over" in lab.report.warnings
+
+
 def test_an_account_comes_over_whole(each_lab: Lab) -> None:
     make(each_lab, users="builder", groups="adm")
     assert lines(each_lab, "/etc/passwd", "builder") == [

@@ -148,6 +148,7 @@ def modify(
     if wishes == Wishes() and drops == Drops():
         raise UsageError(f"what is to change in zone {name}?", hint="see: zonemgr modify --help")
     drops.check()
+    _refuse_contradiction(wishes, drops)
     _network(site, wishes, drops)
     with snaps.opened(site, name) as (work, zone):
         look = glimpse(site)
@@ -163,6 +164,16 @@ def modify(
         else:
             changed += _down(work, plan, host_side)
     return _outcome(site, plan, changed)
+
+
+def _refuse_contradiction(wishes: Wishes, drops: Drops) -> None:
+    """Rights for an account that goes, or that are to go: somebody mistyped one of the two."""
+    copied = set(wishes.users.split())
+    for user in wishes.elevated.split():
+        if (user in drops.names("users") and user not in copied) or user in drops.names("elevated"):
+            raise UsageError(
+                f"{user} cannot be elevated and dropped at once", hint="leave one of the two out"
+            )
 
 
 def _network(site: Site, wishes: Wishes, drops: Drops) -> None:

@@ -111,6 +111,7 @@ def script(
     # Words like NP and *LK* are no secrets, and stand in many a message.
     secrets = tuple(user.password for user in found if len(user.password) > 8)
     told = [f"{ROOT} is in every zone already: nothing of the host's comes over"] if ROOT in users else []
+    told += _without_group(book, found)
     return Script(text, secrets, (*told, *_without_hash(found, refused)))
 
 
@@ -146,6 +147,15 @@ def _without_hash(users: Iterable[Account], refused: bool) -> list[str]:
         else "there is none"
     )
     return [f"no password comes over for {', '.join(names)}: {why}; set to NP, so su and ssh keys work"]
+
+
+def _without_group(book: Accounts, users: Iterable[Account]) -> list[str]:
+    there = {group.gid for group in book.groups}
+    return [
+        f"the host has no group {user.gid}, which is {user.name}'s own, so none comes over"
+        for user in users
+        if user.gid not in there
+    ]
 
 
 def _new_user(user: Account, mounted: Sequence[str]) -> NewUser:
