@@ -70,7 +70,8 @@ def test_a_loop_that_reads_a_file_loses_it_to_zlogin(up: Path) -> None:
 
 
 def test_killing_zlogin_leaves_its_command_to_halt(up: Path) -> None:
-    sh(up, "timeout -s KILL 1 zlogin web 'echo started > /work/started; sleep 92'; true")
+    command = "rm -f /export/work/started; zlogin web 'echo started > /work/started; sleep 92' & "
+    sh(up, command + "until test -s /export/work/started; do sleep 0.05; done; kill -9 $!; wait")
     assert "sleep 92" in sh(up, "zlogin web ps ax -o args")
     sh(up, "zoneadm -z web halt")
     assert not running("sleep 92")
