@@ -45,6 +45,17 @@ def source(each_lab: Lab) -> Path:
 # -- clones of datasets --------------------------------------------------------------------------------------
 
 
+def test_a_mark_set_inside_makes_nothing_the_zones_own(lab: Lab) -> None:
+    """Root in a zone can set any mark on what it was given, however young that is: it stays."""
+    lab.run("zfs", "create", "-o", "mountpoint=/precious", "rpool/precious")
+    zone = make(lab, datasets="rpool/precious rpool/made")
+    run = lab.run("zfs", "get", "-H", "-o", "value", "zonemgr:run", "rpool/made").strip()
+    lab.run("zfs", "set", f"zonemgr:run={run}", "rpool/precious")
+    teardown.destroy(lab.site(), zone.zone)
+    names = lab.run("zfs", "list", "-H", "-o", "name").split()
+    assert "rpool/precious" in names and "rpool/made" not in names
+
+
 def test_a_clone_is_the_zones_own_and_goes_with_it(each_lab: Lab, source: Path) -> None:
     lab = each_lab
     make(lab)

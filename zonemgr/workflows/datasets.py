@@ -10,6 +10,9 @@ from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName
 from zonemgr.workflows import survey
 
+# On a zone's home: the datasets that were made to be delegated to it. Root in the zone can set any mark on what it was
+# given, and read this run's; but not this, which it only sees. What is not named here was there before, and stays.
+MADE = "zonemgr:made"
 CLONES = "_clones"  # the dataset, in each pool, that holds the zones' clones of host datasets
 # Directories that every zone has. They are not empty, so `zfs mount -a` in the zone would fail there, and with it
 # svc:/system/filesystem/local; below some of them there is room.

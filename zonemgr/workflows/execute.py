@@ -117,7 +117,7 @@ def in_new_zone(
             zone.home,
             zone.run,
             tuple(v.name for v in zone.furniture.auto_vnics),
-            zone.furniture.datasets,
+            zone.furniture.made,
         )
         if not command.discards("cancelled"):
             work.keep()

@@ -39,15 +39,23 @@ def of(host: Host, zone: str, home: Dataset) -> Extent:
 
 
 def made_for(host: Host, settings: ZoneSettings) -> list[str]:
-    """The zone's delegated datasets and clones that bear the mark of the run which made the zone.
+    """The zone's delegated datasets and clones that were made for it, and bear the mark of the run which made the zone.
 
-    Its configuration says which it has: the mark alone is no proof, as root in a zone may set marks on its datasets.
+    Its configuration says which it has, and its home which of the delegated ones were made for it: the mark alone is no
+    proof, as root in a zone may set marks on its datasets.
     """
     run = settings.attribute(RUN_ATTR) or ""
-    names = named_in(settings)
+    made = delegations(host, settings)
+    names = [name for name in named_in(settings) if name in made or name not in settings.dataset]
     there = {row.name for row in survey.filesystems(host)} if names else set()
     mine = removing.ours(host, [name for name in names if name in there], run)
     return [name for name in names if name in mine]
+
+
+def delegations(host: Host, settings: ZoneSettings) -> list[str]:
+    """The delegated datasets that were made for the zone, as its home says; some it may have lost since."""
+    home = next((row for row in survey.filesystems(host) if row.mountpoint == settings.zonepath), None)
+    return home.marks.get("made", "").split() if home else []
 
 
 def named_in(settings: ZoneSettings) -> list[str]:

@@ -10,7 +10,7 @@ from zonemgr.errors import NotThere, UsageError, ZonemgrError
 from zonemgr.host import dladm, system
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, Fs, LinkName, SnapshotName, UserName
-from zonemgr.workflows import caps, datasets
+from zonemgr.workflows import caps, datasets, survey
 from zonemgr.workflows.caps import Caps
 
 SYSTEM = ("/bin", "/dev", "/devices", "/etc", "/lib", "/proc", "/sbin", "/system", "/usr", "/var")
@@ -191,6 +191,7 @@ class Furniture:
     clones: tuple[DatasetClone, ...] = ()
     caps: Caps = field(default_factory=Caps)
     cloned: tuple[ClonedFs, ...] = ()  # what the clones come to on this host; filled by storage.settle
+    made: tuple[str, ...] = ()  # of the datasets, those that are made for the zone; filled by seen_on
 
     @property
     def fs(self) -> tuple[Fs, ...]:
@@ -201,7 +202,8 @@ class Furniture:
     @property
     def home_properties(self) -> dict[str, str]:
         """ZFS properties of the zone's home besides its marks, to be set in the command that makes it."""
-        return {"quota": self.caps.quota} if self.caps.quota else {}
+        made = {datasets.MADE: " ".join(self.made)} if self.made else {}
+        return made | ({"quota": self.caps.quota} if self.caps.quota else {})
 
     @property
     def mounted(self) -> tuple[str, ...]:
@@ -221,12 +223,15 @@ class Furniture:
         return self.lasting
 
     def seen_on(self, host: Host) -> Furniture:
-        """The same, knowing which of the handed links persist; asked only when there are any."""
-        if not self.vnics:
-            return self
-        return replace(
-            self, lasting=tuple(link for link in self.vnics if link in dladm.persistent_links(host))
-        )
+        """The same, knowing which handed links persist and which datasets are there; asked only when there are any."""
+        found = self
+        if self.vnics:
+            lasting = dladm.persistent_links(host)
+            found = replace(found, lasting=tuple(link for link in self.vnics if link in lasting))
+        if self.datasets:
+            there = {row.name for row in survey.filesystems(host)}
+            found = replace(found, made=tuple(name for name in self.datasets if name not in there))
+        return found
 
     def check_on(self, host: Host, *, homes: Sequence[str], own: str = "") -> None:
         """Raise for the first thing the host does not have, or should not give away.

@@ -88,7 +88,7 @@ def nearest(wanted: ImageSet, images: Iterable[Image], own: Sequence[tuple[str, 
     """The image from which the fewest packages are to be added and removed; None when nothing is as good as none.
 
     Among equals the one with less to remove (a removal leaves dependencies behind), then the older one, then by
-    name. At the same distance as nothing at all an image is the better start, as it is installed already.
+    name. At the same distance as nothing at all only an image from which nothing is removed is worth starting from.
     """
     empty = len(wanted.packages) + len(wanted.without)
     ways = [(one, imageset.difference(one.contents, wanted, own)) for one in images if one.fit]
@@ -103,7 +103,7 @@ def nearest(wanted: ImageSet, images: Iterable[Image], own: Sequence[tuple[str, 
         for one, way in ways
         if way is not None
     ]
-    near = [row for row in found if row[0] <= empty]
+    near = [row for row in found if row[0] < empty or (row[0] == empty and not row[1])]
     best = min(near, key=lambda row: row[:4], default=None)
     return None if best is None else best[4]
 

@@ -222,7 +222,12 @@ def _plan(
 def _on_the_host(look: Host, plan: Plan) -> list[Step]:
     """Steps outside the zone, the configuration after what it names and before what it no longer names."""
     zone, home = plan.zone, plan.zone.dataset
-    steps = storage.before_configuration(look, plan.things, zone.run)
+    steps: list[Step] = []
+    if plan.things.made:
+        before = zone.marks.get("made", "")
+        made = dict.fromkeys([*before.split(), *plan.things.made])
+        steps.append(storage.TellMade(str(home), " ".join(made), before))
+    steps += storage.before_configuration(look, plan.things, zone.run)
     steps += _quota(look, plan)
     lines = zonechange.lines(parse_export(plan.text), plan.wanted.settings)
     if lines:

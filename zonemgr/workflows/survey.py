@@ -16,7 +16,7 @@ from zonemgr.model import Dataset, Snapshot, ZoneRow
 
 GIZ, DIZ = "giz", "diz"
 PARENTBE, ACTIVE = "org.opensolaris.libbe:parentbe", "org.opensolaris.libbe:active"
-MARKS = ("kind", "origin", "run", "created", "owner", "expires", "current", "pending")
+MARKS = ("kind", "origin", "run", "created", "owner", "expires", "current", "pending", "made")
 
 
 @dataclass(frozen=True)

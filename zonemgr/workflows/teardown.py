@@ -9,7 +9,7 @@ from zonemgr.errors import NotOurs, ZonemgrError
 from zonemgr.host import system, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName, ZoneRow, ZoneState
-from zonemgr.workflows import furnish, parts, pending, privilege, steps, storage, survey
+from zonemgr.workflows import extent, furnish, parts, pending, privilege, steps, storage, survey
 from zonemgr.workflows.job import Job, Site, glimpse, job
 from zonemgr.workflows.steps import Remembering, Step
 
@@ -135,11 +135,12 @@ def step_for(look: Host, site: Site, name: str) -> TakeDown:
     run = settings.attribute(parts.RUN_ATTR) or ""
     _refuse_golden_in_use(look, zone)
     survey.one_owner(look, zone.row.path, zone.dataset)
-    storage.check_removable(look, name, settings.dataset, run)
+    given = [one for one in extent.delegations(look, settings) if one in settings.dataset]
+    storage.check_removable(look, name, given, run)
     made = furnish.recall_vnics(settings.attribute(parts.VNIC_ATTR) or "")
     waiting = pending.of(look, zone.dataset)
     vnics = (*(vnic.name for vnic in made), *waiting.vnics)
-    return TakeDown(name, zone.dataset, run, vnics, (*settings.dataset, *waiting.delegated))
+    return TakeDown(name, zone.dataset, run, vnics, (*given, *waiting.delegated))
 
 
 def _managed_or_half_made(look: Host, site: Site, name: str) -> survey.Managed:
