@@ -291,3 +291,18 @@ def test_reading_settings_brings_nothing_slow_along() -> None:
 
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_predecessors_variables_are_none_of_ours() -> None:
+    environ = {"ZONEMGR_DEBUG": "5", "ZONEMGR_DEBUGLEVEL_RUN": "3", "ZONEMGR_CFG": "/x"}
+    assert config.load([], environ=environ).set_by == {}
+
+
+def test_several_files_may_be_named_and_the_last_wins(tmp_path: Path) -> None:
+    for name, text in (
+        ("a", "[exec]\nuser = 'jim'\ndiscard = 'off'\n"),
+        ("b", "[exec]\ndiscard = 'onfail'\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    found = config.load([], explicit=[tmp_path / "a", tmp_path / "b"], environ={})
+    assert (found.exec.user, found.exec.discard) == ("jim", "onfail")

@@ -108,3 +108,28 @@ def test_a_broken_toml_file_is_not_taken_for_an_old_one(tmp_path: Path) -> None:
     broken.write_text('[giz]\ndataset = "x\nGIZ_X=1\n')
     with pytest.raises(ConfigError, match="line 2"):
         config.load([], explicit=broken, environ={})
+
+
+@pytest.mark.parametrize(
+    ("text", "dataset", "named"),
+    [
+        ("if false; then\nDATASET_CONTAINMENT_GIZ=tank/other\nfi\n", "tank/giz", 2),
+        ("unused() {\n\tDATASET_CONTAINMENT_GIZ=tank/other\n}\n", "tank/giz", 2),
+        ("[ -d /tank ] &&\nDATASET_CONTAINMENT_GIZ=tank/other\n", "tank/giz", 2),
+        ("cat <<EOF\nDATASET_CONTAINMENT_GIZ=tank/other\nEOF\n", "tank/giz", 1),
+        ("return 0\nDATASET_CONTAINMENT_GIZ=tank/other\n", "tank/giz", 0),
+        ("DATASET_CONTAINMENT_GIZ=tank/other\n", "tank/other", 0),
+        ("unset DATASET_CONTAINMENT_GIZ\n", None, 0),
+    ],
+)
+def test_what_may_never_be_run_is_not_taken_over(text: str, dataset: str | None, named: int) -> None:
+    found = legacy.read(f"DATASET_CONTAINMENT_GIZ=tank/giz\n{text}")
+    assert found.values.get("giz.dataset") == dataset
+    assert len(found.left_out) >= named
+    assert bool(found.left_out) == bool(named)
+
+
+def test_an_old_file_in_double_quotes_is_no_toml_of_ours(tmp_path: Path) -> None:
+    old = tmp_path / "old.conf"
+    old.write_text('DATASET_CONTAINMENT_GIZ="tank/g"\nDATASET_CONTAINMENT_DIZ="tank/d"\n')
+    assert config.load([], explicit=old, environ={}).giz.dataset == "tank/g"

@@ -110,3 +110,20 @@ def test_a_near_miss_is_named() -> None:
     with pytest.raises(UsageError) as refused:
         argv.parse(["creat-giz"])
     assert refused.value.hint == "did you mean create-giz?"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("-Z -z mine", ["--zone=mine"]), ("-z mine -Z", ["--zone-autoname"]), ("-z a -Z -z b", ["--zone=b"])],
+)
+def test_of_the_two_ways_to_name_a_new_zone_the_last_wins(line: str, words: list[str]) -> None:
+    assert argv.parse(["create-diz", "-c", "tools", *line.split()]).for_typer()[1:] in (
+        ["--clone=tools", *words],
+        [*words, "--clone=tools"],
+    )
+
+
+def test_n_behind_list_is_a_dry_run_as_everywhere() -> None:
+    parsed = argv.parse(["list", "-n"])
+    assert parsed.has("--dry-run")
+    assert parsed.for_typer() == ["list"]

@@ -173,7 +173,7 @@ REFUSED_CLONES = {
     "rpool/export|/usr": "hide the zone's own /usr",
     "rpool/export|/": "hide the zone's own root",
     "rpool/export|/work rpool/export/home|/work": "named twice",
-    "rpool/export rpool/export/home|/export/home": "two things are to be mounted on /export/home",
+    "rpool/export rpool/export/home|/export/home": "rpool/export/home lies below rpool/export",
 }  # fmt: skip
 
 

@@ -297,23 +297,34 @@ def _row(name: str, created: int, *clones: str, dataset: str = "p/giz/a/ROOT/zbe
     return survey.SnapshotRow(Snapshot.parse(f"{dataset}@{name}"), created, 0, 0, clones)
 
 
+def _name(kind: str, number: int) -> str:
+    return f"{kind}-2026010{number}T000000Z"
+
+
 def test_upgrade_snapshots_beyond_the_newest_are_surplus() -> None:
     rows = [
         _row("initial-a", 1),
-        *(_row(f"{kind}-{n}", n) for n in range(2, 7) for kind in ("before-upgrade", "upgraded")),
+        _row("upgraded-by-me", 1),
+        *(_row(_name(kind, n), n) for n in range(2, 7) for kind in ("before-upgrade", "upgraded")),
     ]
-    assert surplus.among(rows, 3, {"upgraded-6"}) == [
-        "upgraded-2",
-        "upgraded-3",
-        "before-upgrade-2",
-        "before-upgrade-3",
+    assert surplus.among(rows, 3, {_name("upgraded", 6)}) == [
+        _name("upgraded", 2),
+        _name("upgraded", 3),
+        _name("before-upgrade", 2),
+        _name("before-upgrade", 3),
     ]
     assert surplus.among(rows, 9, set()) == []
-    assert "upgraded-6" not in surplus.among(rows, 0, {"upgraded-6"})
-    rows[2] = _row("upgraded-2", 2, "p/diz/x/ROOT/zbe")
-    assert surplus.among(rows, 3, set()) == ["upgraded-3", "before-upgrade-2", "before-upgrade-3"]
-    child = _row("upgraded-3", 3, "p/diz/y/ROOT/zbe/svc", dataset="p/giz/a/ROOT/zbe/svc")
-    assert "upgraded-3" not in surplus.among([*rows, child], 3, set()), "a clone of a child keeps the whole"
+    assert _name("upgraded", 6) not in surplus.among(rows, 0, {_name("upgraded", 6)})
+    rows[3] = _row(_name("upgraded", 2), 2, "p/diz/x/ROOT/zbe")
+    assert surplus.among(rows, 3, set()) == [
+        _name("upgraded", 3),
+        _name("before-upgrade", 2),
+        _name("before-upgrade", 3),
+    ]
+    child = _row(_name("upgraded", 3), 3, "p/diz/y/ROOT/zbe/svc", dataset="p/giz/a/ROOT/zbe/svc")
+    assert _name("upgraded", 3) not in surplus.among([*rows, child], 3, set()), (
+        "a clone of a child keeps the whole"
+    )
 
 
 def test_older_upgrades_go_but_those_with_clones_stay(lab: Lab) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import keyword
+import os
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from zonemgr.cli import argv as lines
-from zonemgr.cli.show import ERRORS, STEPS, TRACEBACKS, WARNINGS
+from zonemgr.cli.show import COMMANDS, ERRORS, STEPS, TRACEBACKS, WARNINGS
 from zonemgr.cli.words import Action
 from zonemgr.errors import UsageError, ZonemgrError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 def main(words: list[str] | None = None) -> int:
     """Run one command line; returns the exit status (design, section 8)."""
     words = sys.argv[1:] if words is None else words
+    _have_streams()
     if words[:1] == ["__complete"]:
         from zonemgr.cli import completion
 
@@ -38,12 +41,26 @@ def main(words: list[str] | None = None) -> int:
     return _run(line, words)
 
 
+def _have_streams() -> None:
+    """A caller may have closed a stream (`2>&-`): what is said there goes nowhere, and answers stay what they are."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.fstat(number)
+                continue
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
 def _run(line: lines.Line, words: list[str]) -> int:
     from zonemgr.cli.runtime import Runtime
 
     runtime = Runtime(
         words,
-        config_file=line.value("--config") or "",
+        config_files=tuple(value for option, value in line.everywhere if option.name == "--config"),
         level=_level(line),
         dry_run=line.has("--dry-run"),
         as_json=line.has("--json"),
@@ -130,7 +147,7 @@ def _epilog(action: Action) -> str:
 
 def _level(line: lines.Line) -> int:
     """The last of -q, -Q and -d wins; each -d without a number is one more."""
-    level = WARNINGS if line.has("--json") else STEPS
+    level = WARNINGS if line.has("--json") else _old_level(os.environ.get("ZONEMGR_DEBUG", ""))
     for option, value in line.everywhere:
         if option.name == "--errors-only":
             level = ERRORS
@@ -139,6 +156,15 @@ def _level(line: lines.Line) -> int:
         elif option.name == "--debug":
             level = level + 1 if value.startswith("+") else _number(value)
     return level
+
+
+def _old_level(text: str) -> int:
+    """The predecessor's variable: a level, or yes for one that shows host commands."""
+    if re.fullmatch(r"-?[0-9]+", text):
+        return int(text)
+    if text.lower() in ("n", "no", "off", "false"):
+        return WARNINGS
+    return COMMANDS if text.lower() in ("y", "yes", "on", "true") else STEPS
 
 
 def _number(text: str) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from zonemgr.cli.words import ACTION_OF, OPTION_OF, OPTIONS, Action, Option
 from zonemgr.errors import UsageError
 
-LIST_FLAGS = re.compile(r"-[cvpin]+")
+LIST_FLAGS = re.compile(r"-[cvpi]+")  # not n: that is --dry-run, here as everywhere
 DEVEL_DEBUG = "DEVEL_DEBUG"  # the predecessor's way to call one of its own functions
 MAKERS = ("create-giz", "create-diz", "exec-diz")
 OWN_WORDS = ("log", "config", "completion")  # the words that follow these are theirs, also `list` or `exec`
@@ -69,6 +69,7 @@ def parse(argv: list[str]) -> Line:
             _take_word(line, word)
     _drop_empty(line)
     _imply_action(line)
+    _let_the_last_name_win(line)
     _split_snapshots(line)
     _refuse_strays(line)
     return line
@@ -122,6 +123,13 @@ def _drop_empty(line: Line) -> None:
     if line.action is None or line.action.name not in MAKERS:
         raise _empty(empty[0].name)
     line.options = [(option, value) for option, value in line.options if value or option not in empty]
+
+
+def _let_the_last_name_win(line: Line) -> None:
+    """-z NAME and -Z both say what the new zone is called; callers put one behind a default of the other."""
+    names = [pair for pair in line.options if pair[0].name in ("--zone", "--zone-autoname")]
+    if line.action is not None and line.action.name in MAKERS and len({pair[0].name for pair in names}) > 1:
+        line.options = [pair for pair in line.options if pair not in names or pair is names[-1]]
 
 
 def _empty(name: str) -> UsageError:

@@ -30,7 +30,7 @@ class Runtime:
     """One call of zonemgr."""
 
     argv: list[str]
-    config_file: str = ""
+    config_files: tuple[str, ...] = ()
     level: int = STEPS
     dry_run: bool = False
     as_json: bool = False
@@ -47,11 +47,10 @@ class Runtime:
     def config(self) -> Config:
         from zonemgr import config
 
-        found = config.load(explicit=Path(self.config_file) if self.config_file else None, environ=os.environ)
-        if not found.set_by and OLD_CONFIG.exists():
-            self.screen.warn(
-                f"{OLD_CONFIG} is not read any more; see: zonemgr config import-legacy {OLD_CONFIG}"
-            )
+        found = config.load(explicit=[Path(name) for name in self.config_files], environ=os.environ)
+        for old in (OLD_CONFIG, Path("~/.zonemgr.conf").expanduser()):
+            if not found.set_by and old.exists():
+                self.screen.warn(f"{old} is not read any more; see: zonemgr config import-legacy {old}")
         return found
 
     @cached_property

@@ -19,8 +19,10 @@ BUILT_IN = "built-in"
 OPTIONS = "command line"
 SYSTEM_FILE = Path("/etc/zonemgr/zonemgr.toml")
 FILE_VARIABLE = "ZONEMGR_CONF"
+# The predecessor's, and of scripts that call it: ZONEMGR_DEBUG is a level (cli/app.py), the others say nothing here.
+PREDECESSORS = ("ZONEMGR_DEBUG", "ZONEMGR_CFG", "ZONEMGR_CMD", "ZONEMGR_HOME", "ZONEMGR_CONFIG")
 # Variables that begin like ours and are no settings: the file above, and what the lab and the tests use.
-NO_SETTINGS = (FILE_VARIABLE, "ZONEMGR_LAB", "ZONEMGR_ON_ILLUMOS")
+NO_SETTINGS = (FILE_VARIABLE, "ZONEMGR_LAB", "ZONEMGR_ON_ILLUMOS", *PREDECESSORS)
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ class _Raw:
 def load(
     files: Sequence[Path] | None = None,
     *,
-    explicit: Path | None = None,
+    explicit: Path | Sequence[Path] | None = None,
     environ: Mapping[str, str] | None = None,
     options: Mapping[str, object] | None = None,
 ) -> Config:
-    """Later layers win: `files` that exist, $ZONEMGR_CONF, `explicit` (--config), variables, `options`.
+    """Later layers win: `files` that exist, $ZONEMGR_CONF, `explicit` (each --config), variables, `options`.
 
     `options` maps keys (`diz.dataset`) to values; None stands for an option that was not given.
     """
@@ -47,7 +49,8 @@ def load(
     raws: list[_Raw] = []
     for path in default_files(environ) if files is None else files:
         raws += _from_file(path, faults, needed=False)
-    for named in (environ.get(FILE_VARIABLE), explicit):
+    named_ones = (explicit,) if isinstance(explicit, Path) else explicit or ()
+    for named in (environ.get(FILE_VARIABLE), *named_ones):
         raws += _from_file(Path(named), faults, needed=True) if named else ()
     raws += _from_variables(environ, faults)
     raws += [_Raw(key, value, OPTIONS) for key, value in (options or {}).items() if value is not None]
@@ -123,14 +126,18 @@ def _parsed(path: Path) -> dict[str, Any]:
         if os.fstat(file.fileno()).st_mode & 0o002:
             raise ValueError("everyone can write it, yet it says what to run as root")
         text = file.read().decode()
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        from zonemgr.config import legacy
+    from zonemgr.config import legacy
 
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
         if not legacy.looks_like_it(text):
             raise
         return _old(legacy.read(text))
+    # With all its values in double quotes the predecessor's file is TOML as well, but no key of ours is in capitals.
+    if found and all(name.isupper() for name in found):
+        return _old(legacy.read(text))
+    return found
 
 
 def _old(found: Legacy) -> dict[str, Any]:

@@ -16,8 +16,14 @@ from zonemgr.config.setting import SETTINGS as KNOWN
 ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::?-)?\}|([A-Za-z_][A-Za-z0-9_]*))")
 # Where a shell would do more than put a value in a variable.
-ACTIVE = re.compile(r"`|\$\(|\$\{[^}]*[^}A-Za-z0-9_:-][^}]*\}|[|&<>]")
-ENDINGS = (":", "true", "exit", "return")  # the file had to end with success
+ACTIVE = re.compile(r"`|\$\(|\$\{[^}]*[^}A-Za-z0-9_:-][^}]*\}")
+REDIRECTION = re.compile(r"[|&<>]")  # outside of quotes only
+ENDINGS = (":", "true")  # the file had to end with success
+STOPS = ("exit", "return")
+OPENERS = ("if", "case", "for", "while", "until", "select", "function", "{", "(")
+CLOSERS = ("fi", "esac", "done", "}", ")")
+FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\s*\(\s*\)")
+HERE = re.compile(r"<<-?\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)[\"']?")
 SHELL = re.compile(r"^\s*(?:export\s+)?[A-Z][A-Z0-9_]*=", re.MULTILINE)
 
 OLD_NAME = re.compile(
@@ -74,7 +80,22 @@ def read(text: str) -> Legacy:
     found = Legacy()
     variables: dict[str, str] = {}
     lines: dict[str, int] = {}
-    for number, statement in _statements(text):
+    depth, conditional = 0, False
+    for number, statement in _statements(_without_here_documents(text)):
+        first = statement.split()[0]
+        if first in STOPS and not depth and not conditional:
+            break
+        depth = max(depth - (first in CLOSERS), 0)
+        perhaps = depth > 0 or conditional
+        depth += first in OPENERS or FUNCTION.match(statement) is not None
+        conditional = statement.endswith(("&&", "||", "|"))
+        if first == "unset" and not perhaps:
+            for name in statement.split()[1:]:
+                variables.pop(name, None)
+            continue
+        if perhaps and ASSIGNMENT.match(statement.removeprefix("export ").strip()):
+            found.left_out.append(LeftOut(number, statement, "whether it is run only a shell could tell"))
+            continue
         name_value = _assigned(statement, variables)
         if isinstance(name_value, str):
             found.left_out.append(LeftOut(number, statement, name_value, bool(name_value)))
@@ -84,6 +105,21 @@ def read(text: str) -> Legacy:
     found.left_out = [left for left in found.left_out if left.why]
     _fill(found, variables, lines)
     return found
+
+
+def _without_here_documents(text: str) -> str:
+    """The same with empty lines for what stands between `<<WORD` and WORD: that is nobody's assignment."""
+    kept: list[str] = []
+    until = ""
+    for line in text.split("\n"):
+        if until:
+            until = "" if line.strip() == until else until
+            kept.append("")
+            continue
+        here = HERE.search(line) if not line.lstrip().startswith("#") else None
+        until = here[1] if here else ""
+        kept.append(line)
+    return "\n".join(kept)
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
@@ -145,7 +181,7 @@ def _word(text: str, variables: Mapping[str, str]) -> tuple[str | None, str]:
             return None, ""
         piece = match[1] if match[1] is not None else match[2]
         known = _expanded(piece, variables)
-        if known is None:
+        if known is None or (match[1] is None and REDIRECTION.search(piece)):
             return None, ""
         value, rest = value + known, rest[match.end() :]
     return value, rest

@@ -91,6 +91,12 @@ def _writing(look: Host, site: Site, zone: ZoneName, output: str, wanted: str, r
         )
     snapshot = Snapshot.parse(golden.served_snapshot(look, image, wanted))
     _check_snapshot(look, snapshot)
+    marks = zfs.get_local(look, image.dataset, *imageset.PROPERTIES)
+    if snapshot.name != image.marks.get(
+        "current"
+    ):  # an older one has what was noted with it when it was served
+        kept = zfs.local_properties(look, image.dataset.at(snapshot.name))
+        marks = {name: kept[name] for name in imageset.PROPERTIES if name in kept}
     manifest = {
         "format": container.FORMAT,
         "zone": str(zone),
@@ -101,8 +107,8 @@ def _writing(look: Host, site: Site, zone: ZoneName, output: str, wanted: str, r
         "release": look.ask("uname", "-v").stdout.strip(),
         "zonemgr": zonemgr.__version__,
         "origin": image.marks.get("origin", ""),
-        "marks": zfs.get_local(look, image.dataset, *imageset.PROPERTIES),
-        **_readable(zfs.get_local(look, image.dataset, *imageset.PROPERTIES)),
+        "marks": marks,
+        **_readable(marks),
     }
     words = tuple(f"{key}={value}" for key, value in _flat(manifest))
     return WriteArchive(str(snapshot), output, f"{output}.part-{run}", words, site.config.host.install_limit)
@@ -355,7 +361,7 @@ def _steps(look: Host, site: Site, plan: _Plan) -> list[Step]:
     origin = f"archive:{plan.source.place.rpartition('/')[2]}"[:255]
     building.name_is_free(look, name)
     common.check_free(look, zonepath, home)
-    marks = {**_set_marks(plan.source.manifest), **plan.things.home_properties}
+    marks = {**_contents(plan), **plan.things.home_properties}
     configuration = common.script(
         zonepath, survey.GIZ, origin, run, brand=plan.brand, template=plan.template, furniture=plan.things
     )
@@ -379,6 +385,19 @@ def _steps(look: Host, site: Site, plan: _Plan) -> list[Step]:
         snapshot("postinstalled"),
         building.PublishImage(name, home, ready),
     ]
+
+
+def _contents(plan: _Plan) -> dict[str, str]:
+    """What the image will hold, for its home: what the file says, changed as asked for; nothing if nobody knows."""
+    known = imageset.recall(_set_marks(plan.source.manifest))
+    if known is None:
+        return {}
+    change, things = plan.change, plan.things
+    if things.users or things.groups or things.elevated or things.autonfs or change.remove_publishers:
+        return {}
+    return imageset.marks(
+        known.changed(add=change.add, remove=change.remove, add_publishers=change.add_publishers)
+    )
 
 
 def _laying_down(plan: _Plan, home: Dataset, zonepath: str, limit: float) -> list[Step]:

@@ -9,7 +9,7 @@ from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
 from zonemgr.host import dladm, smf, system, zfs, zlogin, zoneadm, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, ZoneName, ZoneState
-from zonemgr.workflows import extent, keepsake, parts, rollback, steps, survey
+from zonemgr.workflows import extent, imageset, keepsake, parts, rollback, steps, survey
 from zonemgr.workflows.steps import Remembering, Step
 
 
@@ -387,7 +387,13 @@ class PublishImage(Step):
         return f"serve {self.zone}@{self.name}"
 
     def do(self, host: Host) -> None:
-        zfs.set_properties(host, Dataset(self.home), {"zonemgr:current": self.name})
+        """The snapshot keeps what the image holds, for a rollback to it."""
+        home = Dataset(self.home)
+        if not host.dry_run and zfs.exists(host, home.at(self.name)):
+            known = zfs.get_local(host, home, *imageset.PROPERTIES)
+            if imageset.recall(known) is not None:
+                zfs.set_properties(host, home.at(self.name), known)
+        zfs.set_properties(host, home, {"zonemgr:current": self.name})
 
     def undo(self, host: Host) -> None:
         home = Dataset(self.home)

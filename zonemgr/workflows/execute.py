@@ -272,7 +272,8 @@ def _after(work: Job, zone: survey.Managed, snap: str, *, roll_back: bool) -> No
     armed = [step for step in work.begun if isinstance(step, RestoreRoot)]
     if roll_back:
         work.do(snaps.StopForNow(zone.name, work.site.config.host.shutdown_limit, zone.run))
-        work.do(snaps.RollBack(zone.name, zone.dataset, snap, zone.run))
+        if not work.site.host.dry_run:  # there is no snapshot to return to
+            work.do(snaps.RollBack(zone.name, zone.dataset, snap, zone.run))
     # What the command did is settled now; nothing that goes wrong while tidying may take it back.
     work.keep_only(armed)
     work.do(snaps.DropSnapshot(zone.name, zone.dataset, snap))

@@ -261,6 +261,8 @@ def parse(wishes: Wishes, *, tag: str) -> Furniture:
     names = tuple(str(LinkName(word)) for word in wishes.vnics.split())
     _no_twins("the VNIC", list(names))
     _no_twins("the dataset", wishes.datasets.split())
+    _not_nested("delegated", wishes.datasets.split())
+    _not_nested("cloned", [clone.source for clone in clones])
     made = tuple(AutoVnic.parse(word, f"zm{tag}_{n}") for n, word in enumerate(wishes.over.split()))
     return Furniture(
         mounts,
@@ -302,6 +304,11 @@ def own_place(inside: str, text: str, example: str) -> str:
     """A place in the zone where something may be mounted."""
     if inside == "/":
         raise UsageError(f"{text!r} would hide the zone's own root", hint=f"mount below it: {example}")
+    if inside == "/tmp" or inside.startswith("/tmp/"):
+        raise UsageError(
+            f"{text!r} would be hidden: the zone mounts a file system of its own on /tmp when it boots",
+            hint=f"mount elsewhere: {example}",
+        )
     if inside in SYSTEM or inside.startswith(KERNEL):
         raise UsageError(f"{text!r} would hide the zone's own {inside}", hint=f"mount elsewhere: {example}")
     return inside
@@ -311,6 +318,16 @@ def _no_twins(what: str, words: list[str]) -> None:
     for word in words:
         if words.count(word) > 1:
             raise UsageError(f"{what} {word} is named twice", hint="leave one of them out")
+
+
+def _not_nested(what: str, names: Sequence[str]) -> None:
+    """What is given brings along what is below it, so both at once cannot be meant."""
+    for name in names:
+        for other in names:
+            if name.startswith(f"{other}/"):
+                raise UsageError(
+                    f"{name} lies below {other}, which is to be {what} as well", hint="name one of them"
+                )
 
 
 def _no_automount_in_the_way(automounts: Sequence[str], mounts: Sequence[str]) -> None:

@@ -38,6 +38,8 @@ VNIC = re.compile(r"zm([0-9a-f]{6})_[0-9]+")
 KIND = "zonemgr:kind"
 # Snapshots that a job takes for itself alone and destroys at its end; others are for people to return to.
 PASSING = re.compile(r"before-exec-[0-9]{8}T[0-9]{6}Z")
+# Of datasets of the host, for a zone's clones; named after the run that took them, also one that changed the zone.
+TAKEN = re.compile(r"zonemgr-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 # What zfs says of what somebody uses or hangs on: that stays, and the rest goes on.
 IN_USE = re.compile(r"busy|dependent clones|has children|is a clone of")
 
@@ -292,7 +294,7 @@ def _snapshots(look: Host, journalled: Iterable[str]) -> dict[str, str]:
     found = {}
     for name, run in zfs.marked_snapshots(look):
         last = name.partition("@")[2]
-        if run not in busy and (PASSING.fullmatch(last) or last == f"zonemgr-{run}"):
+        if run not in busy and (PASSING.fullmatch(last) or TAKEN.fullmatch(last)):
             found[name] = run
     return found
 

@@ -254,6 +254,24 @@ def _matches(one: str, word: str) -> bool:
     return name.endswith(f"/{pattern}") or fnmatchcase(name, pattern) or fnmatchcase(name, f"*/{pattern}")
 
 
+def as_installed(known: ImageSet, contents: Mapping[str, str]) -> ImageSet:
+    """The set after an update: a package that was asked for in a version it no longer has is that of its new version.
+
+    `contents`: full FMRIs by name.
+    """
+
+    def now(one: str) -> str:
+        name, _, wanted = one.partition("@")
+        if not wanted:
+            return one
+        fmri = next((fmri for full, fmri in contents.items() if f"/{full}".endswith(f"/{_name(name)}")), "")
+        version = fmri.partition("@")[2].partition(":")[0]
+        same = wanted.partition(":")[0] == version or re.match(rf"{re.escape(wanted)}[-.,]", version)
+        return one if same or not version else f"{name}@{version}"
+
+    return replace(known, packages=frozenset(map(now, known.packages)))
+
+
 # -- the way from one set to another -------------------------------------------------------------------------
 
 

@@ -449,6 +449,15 @@ def _pairs(words: Sequence[str]) -> Mapping[str, str]:
     return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
+def recall_set(host: Host, home: Dataset, kept: Mapping[str, str]) -> SetMarks:
+    """The step that writes down again what was kept with a snapshot; nothing is known where nothing was kept."""
+    before = zfs.get_local(host, home, *imageset.PROPERTIES)
+    marks = {name: kept.get(name, "0") for name in imageset.PROPERTIES if name in kept or name in before}
+    return SetMarks(
+        home, tuple(f"{n}={v}" for n, v in marks.items()), tuple(f"{n}={v}" for n, v in before.items())
+    )
+
+
 def follow(host: Host, home: Dataset, wanted: imageset.ImageSet) -> SetMarks:
     """The step that writes down what a golden image holds from now on."""
     before = zfs.get_local(host, home, *imageset.PROPERTIES)

@@ -176,6 +176,7 @@ class _Visit:
         if running and not self.inside:
             life.bring_up(self.site, ZoneName(self.zone.name))
         if outcome.changed and self.golden:
+            self._follow_versions(outcome)
             self._serve(outcome.after)
         self.work.keep()
         return outcome
@@ -285,6 +286,14 @@ class _Visit:
             zoneadm.reboot(self.host, name)
             life.wait(self.site, name, smf.MULTI_USER_SERVER, self.site.config.host.boot_limit)
         return active
+
+    def _follow_versions(self, outcome: Outcome) -> None:
+        """After an update: packages that were asked for in a version they no longer have."""
+        known = imageset.read(self.host).get(self.zone.dataset) if self.task.name == "pkg-upgrade" else None
+        if known is not None:
+            names = {fmri.partition("@")[0].split("/", 3)[-1]: fmri for fmri in outcome.updated}
+            wanted = imageset.as_installed(known, names)
+            self.wanted = wanted if wanted != known else self.wanted
 
     def _serve(self, snapshot: str) -> None:
         """The set follows what changed, and new clones come from the new snapshot; last of all."""

@@ -18,6 +18,7 @@ from zonemgr.workflows import (
     keepsake,
     life,
     naming,
+    packages,
     parts,
     pending,
     privilege,
@@ -201,7 +202,11 @@ def _serve_instead(look: Host, zone: survey.Managed, root: str, wanted: str) -> 
     names = [str(row.snapshot.name) for row in survey.snapshots_of(look, root)]
     if not current or current in names[: names.index(wanted) + 1]:
         return []
-    return [building.PublishImage(zone.name, zone.dataset, wanted, current)]
+    kept = zfs.local_properties(look, zone.dataset.at(wanted))
+    return [
+        packages.recall_set(look, zone.dataset, kept),
+        building.PublishImage(zone.name, zone.dataset, wanted, current),
+    ]
 
 
 def listing(host: Host, name: str) -> list[SnapshotRow]:

@@ -406,14 +406,24 @@ def drop_clone(host: Host, dataset: str, run: str) -> None:
 
 
 def find_clone(settings_fs: Sequence[tuple[str, str]], host: Host, source: str) -> list[tuple[str, str]]:
-    """Of a zone's file systems (dir, special) those that are clones of this source or of what lies below it."""
-    found = []
+    """Of a zone's file systems (dir, special) the clone of this source, and what below it was cloned along with it."""
+    origins: dict[tuple[str, str], Snapshot] = {}
     for inside, special in settings_fs:
-        if f"/{datasets.CLONES}/" not in special or not _there(host, special):
-            continue
-        origin = zfs.get(host, Dataset(special), "origin").get("origin", "").partition("@")[0]
-        if f"{origin}/".startswith(f"{source}/"):
-            found.append((inside, special))
+        if f"/{datasets.CLONES}/" in special and _there(host, special):
+            told = zfs.get(host, Dataset(special), "origin").get("origin", "")
+            if "@" in told:
+                origins[inside, special] = Snapshot.parse(told)
+    own = [pair for pair, origin in origins.items() if origin.dataset == source]
+    together = {(origins[pair].name, pair[0]) for pair in own}
+    found = [
+        pair
+        for pair, origin in origins.items()
+        if pair in own
+        or any(
+            origin.name == name and origin.dataset.startswith(f"{source}/") and pair[0].startswith(f"{top}/")
+            for name, top in together
+        )
+    ]
     if not found:
         raise NotThere(f"the zone has no clone of {source}", hint="see: zfs list -o name,origin")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +16,8 @@ from zonemgr.workflows.job import Job
 from zonemgr.workflows.steps import Remembering, Step
 from zonemgr.workflows.survey import Managed, SnapshotRow
 
-AFTER, BEFORE = "upgraded-", "before-upgrade-"  # a UTC time follows
+AFTER, BEFORE = "upgraded-", "before-upgrade-"  # a UTC time follows, and a number if the second was taken
+STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z(-[0-9]+)?")
 
 
 def among(rows: Sequence[SnapshotRow], keep: int, needed: Collection[str]) -> list[str]:
@@ -28,10 +30,15 @@ def among(rows: Sequence[SnapshotRow], keep: int, needed: Collection[str]) -> li
     oldest_first = [str(row.snapshot.name) for row in sorted(rows, key=lambda row: row.created)]
     found: list[str] = []
     for prefix in (AFTER, BEFORE):
-        names = list(dict.fromkeys(name for name in oldest_first if name.startswith(prefix)))
+        names = list(dict.fromkeys(name for name in oldest_first if _stamped(name, prefix)))
         beyond = names[: max(len(names) - keep, 0)]
         found += [name for name in beyond if name not in cloned and name not in needed]
     return found
+
+
+def _stamped(name: str, prefix: str) -> bool:
+    """Is it of the upgrade? People may begin a name of their own like that."""
+    return name.startswith(prefix) and STAMP.fullmatch(name.removeprefix(prefix)) is not None
 
 
 @dataclass(frozen=True)

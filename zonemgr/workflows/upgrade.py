@@ -23,6 +23,7 @@ from zonemgr.workflows import (
     disposable,
     furnish,
     golden,
+    imageset,
     naming,
     packages,
     surplus,
@@ -235,7 +236,7 @@ def _carry_out(site: Site, name: str, terms: Terms, run: RunId, changes: tuple[P
         if work.record is not None:  # the report names a few
             work.record.stdout("".join(f"{change}\n" for change in changes).encode())
         work.do(*_plan(look, site, image, run), look=look)
-        work.do(building.TakeSnapshot(name, image.dataset, upgraded, run))
+        work.do(*_versions(site, image), building.TakeSnapshot(name, image.dataset, upgraded, run))
         _prove_in_clone(work, image, canary, upgraded, terms)
         going = surplus.planned(glimpse(site), image, upgraded, terms.keep)
         work.do(going, building.PublishImage(name, image.dataset, upgraded, current))
@@ -256,6 +257,16 @@ def _plan(look: Host, site: Site, image: Managed, run: RunId) -> list[Step]:
         packages.BootForManifests(name, image.run, smf.SINGLE_USER, limits.boot_limit, single_user=True),
         building.HaltZone(name),
     ]
+
+
+def _versions(site: Site, image: Managed) -> list[Step]:
+    """Who asks for the old version of a package is not to be given this image any more."""
+    known = imageset.read(site.host).get(image.dataset)
+    if known is None or not any("@" in one for one in known.packages):
+        return []
+    where = packages.image_of(site.host, image.name, image.dataset, image.row.path)
+    wanted = imageset.as_installed(known, pkg.contents(site.host, where))
+    return [] if wanted == known else [packages.follow(site.host, image.dataset, wanted)]
 
 
 def _prove_in_clone(work: Job, image: Managed, canary: str, upgraded: str, terms: Terms) -> None:
