@@ -14,7 +14,17 @@ from tests.conftest import GOLDEN
 from tests.support import Lab, same
 from zonemgr.errors import CommandError, ZonemgrError
 from zonemgr.lab import world as worlds
-from zonemgr.workflows import archives, container, disposable, golden, survey, teardown
+from zonemgr.workflows import (
+    archives,
+    container,
+    disposable,
+    golden,
+    imageset,
+    packages,
+    pkgjobs,
+    survey,
+    teardown,
+)
 from zonemgr.workflows.disposable import DisposableRequest
 from zonemgr.workflows.golden import GoldenRequest
 
@@ -64,6 +74,30 @@ def test_an_image_goes_to_another_host_and_serves_there(
     teardown.destroy(elsewhere.site(), "build-1")
     teardown.destroy(elsewhere.site(), GOLDEN)
     assert not [name for name in names(elsewhere) if GOLDEN in name]
+
+
+def contents(lab: Lab, name: str) -> imageset.ImageSet | None:
+    return imageset.read(lab.door()).get(survey.managed(lab.door(), name).dataset)
+
+
+def test_an_older_snapshot_goes_with_what_it_held_itself(lab: Lab) -> None:
+    before = contents(lab, GOLDEN)
+    first = f"initial-postinstalled-{GOLDEN}"
+    pkgjobs.install(lab.site(), GOLDEN, packages.parse("text/gawk"))
+    archives.export(lab.site(), GOLDEN, FILE, first)
+    archives.import_(lab.site(), FILE, "older")
+    assert contents(lab, "older") == before
+    archives.export(lab.site(), GOLDEN, "/export/middle.zone", f"initial-installed-{GOLDEN}")
+    archives.import_(lab.site(), "/export/middle.zone", "middle")
+    assert contents(lab, "middle") is None, "nobody knows"
+
+
+def test_what_is_added_to_an_image_from_a_file_is_in_its_set(lab: Lab) -> None:
+    archives.export(lab.site(), GOLDEN, FILE)
+    before = contents(lab, GOLDEN)
+    assert before is not None
+    archives.create(lab.site(), GoldenRequest(zone="more", source=FILE, packages=("text/gawk",)))
+    assert contents(lab, "more") == before.changed(add=["text/gawk"])
 
 
 def test_the_file_is_a_tar_archive_for_its_owner_alone(each_lab: Lab, exported: Path) -> None:

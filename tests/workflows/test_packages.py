@@ -21,6 +21,7 @@ from zonemgr.workflows import (
     packages,
     pkgjobs,
     privilege,
+    snaps,
     survey,
     teardown,
 )
@@ -471,6 +472,25 @@ def test_a_halted_zone_stays_halted_and_goes_with_its_snapshots(lab: Lab) -> Non
     assert "build-1" not in lab.run("zfs", "list", "-H", "-t", "all", "-o", "name")
     teardown.destroy(lab.site(), "tools")
     assert "tools" not in lab.run("zfs", "list", "-H", "-t", "all", "-o", "name")
+
+
+def test_an_image_that_is_rolled_back_holds_what_its_snapshot_held(lab: Lab) -> None:
+    install(lab, "tools", "web/wget")
+    held, served = imageset.read(lab.door())[image(lab).dataset], image(lab).marks["current"]
+    install(lab, "tools", "text/gawk")
+    snaps.rollback(lab.site(), "tools", served)
+    assert imageset.read(lab.door())[image(lab).dataset] == held
+    assert "text/gawk" not in contents(lab)
+    snaps.rollback(lab.site(), "tools", "initial-installed-tools")
+    assert image(lab).dataset not in imageset.read(lab.door()), "what that one held was never written down"
+
+
+def test_a_version_that_an_upgrade_has_replaced_is_no_longer_in_the_set(lab: Lab) -> None:
+    install(lab, "tools", "text/gawk@5.3.1 web/wget")
+    lab.publish("text/gawk", "5.4.0-2024.0.0.0")
+    pkgjobs.upgrade(lab.site(), "tools")
+    held = imageset.read(lab.door())[image(lab).dataset]
+    assert held.packages == {"text/gawk@5.4.0-2024.0.0.0", "web/wget"}
 
 
 # -- who and what is refused -------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from zonemgr.errors import UsageError
 from zonemgr.host import pkgplan
 from zonemgr.host.programs import SignalsHeld
 from zonemgr.model import RunId, Snapshot
-from zonemgr.workflows import disposable, golden, job, life, nightly, snaps, surplus, survey
+from zonemgr.workflows import disposable, golden, imageset, job, life, nightly, snaps, surplus, survey
 from zonemgr.workflows.cancel import Cancelled, signals_cancel
 from zonemgr.workflows.nightly import Round, UpgradeRequest
 from zonemgr.workflows.upgrade import Result
@@ -408,6 +408,14 @@ def test_an_image_cloned_from_another_that_fails_is_what_it_was(layered: Lab) ->
     done = night(layered, "tools-more", canary="exit 1")
     assert outcomes(done) == {"tools-more": "failed"}
     same(before, host(layered))
+
+
+def test_who_asks_for_the_old_version_is_not_given_the_new_one(lab: Lab) -> None:
+    golden.create(lab.site(), golden.GoldenRequest(zone="awk", packages=("text/gawk@5.3.1",)))
+    lab.publish("text/gawk", "5.4.0-2024.0.0.0")
+    assert outcomes(night(lab, "awk")) == {"awk": "upgraded"}
+    home = survey.managed(lab.door(), "awk").dataset
+    assert imageset.read(lab.door())[home].packages == {"text/gawk@5.4.0-2024.0.0.0"}
 
 
 def test_an_old_pkg_of_the_host_upgrades_nothing_and_is_named(lab: Lab) -> None:
