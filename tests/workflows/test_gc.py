@@ -11,8 +11,9 @@ from tests.support import Lab, same
 from zonemgr import records
 from zonemgr.errors import ZonemgrError
 from zonemgr.model import ZoneName
-from zonemgr.workflows import building, disposable, gc, job, life, teardown
+from zonemgr.workflows import building, disposable, gc, job, life, modify, teardown
 from zonemgr.workflows.disposable import DisposableRequest
+from zonemgr.workflows.furnish import Wishes
 
 RUN = "20260101T000000Z-abcdef"
 ZONE = "build-1"
@@ -54,6 +55,18 @@ def links(lab: Lab) -> list[str]:
 
 def names(found: Iterable[gc.Thing]) -> list[str]:
     return [thing.name for thing in found]
+
+
+def test_what_was_taken_for_a_zone_later_is_found_as_well(lab: Lab) -> None:
+    make(lab)
+    lab.run("zfs", "create", "rpool/export/tree")
+    modify.modify(lab.site(), ZONE, Wishes(clones="rpool/export/tree|/tree"), restart=True)
+    lab.run("zfs", "rename", "rpool/export/tree", "rpool/export/other")
+    teardown.destroy(lab.site(), ZONE)
+    (left,) = [name for what, name in listed(lab) if what == "snapshot"]
+    assert left.startswith("rpool/export/other@zonemgr-")
+    gc.collect(lab.site(), remove=True)
+    assert listed(lab) == []
 
 
 def test_all_a_vanished_zone_left_is_found_and_goes(each_lab: Lab) -> None:

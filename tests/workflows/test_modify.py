@@ -205,6 +205,16 @@ def test_a_clone_of_a_dataset_comes_and_goes(zone: Lab) -> None:
     assert zone.run("zfs", "list", "-H", "-r", "-t", "snapshot", "-o", "name", "rpool/export/tree") == ""
 
 
+def test_a_clone_goes_without_another_that_was_asked_for_by_itself(zone: Lab) -> None:
+    zone.run("zfs", "create", "-p", "rpool/export/tree/kid")
+    change(zone, Wishes(clones="rpool/export/tree|/tree"), restart=True)
+    change(zone, Wishes(clones="rpool/export/tree/kid|/kid"), restart=True)
+    change(zone, None, Drops(clones="rpool/export/tree"), restart=True)
+    assert [fs.dir for fs in settings(zone).fs if fs.type == "zfs"] == ["/kid"]
+    change(zone, None, Drops(clones="rpool/export/tree/kid"), restart=True)
+    assert not [fs.dir for fs in settings(zone).fs if fs.type == "zfs"]
+
+
 def test_drop_and_add_in_one_command_replaces(zone: Lab) -> None:
     life.halt(zone.site(), "build-1")
     change(zone, Wishes(lofs="/work|/export/more"), Drops(lofs="/work"))

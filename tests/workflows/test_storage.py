@@ -45,6 +45,17 @@ def source(each_lab: Lab) -> Path:
 # -- clones of datasets --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "words",
+    [{"datasets": "rpool/a rpool/a/b"}, {"datasets": "rpool/a/b rpool/a"},
+     {"clones": "rpool/export|/x rpool/export/cc|/y"}, {"clones": "rpool/export/cc|/tmp/x"}, {"lofs": "/tmp|/export/src"}],
+    ids=str,
+)  # fmt: skip
+def test_what_would_be_given_twice_or_hidden_is_refused(words: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=r"lies below|would be hidden"):
+        furnish.parse(Wishes(**words), tag="x")
+
+
 def test_a_mark_set_inside_makes_nothing_the_zones_own(lab: Lab) -> None:
     """Root in a zone can set any mark on what it was given, however young that is: it stays."""
     lab.run("zfs", "create", "-o", "mountpoint=/precious", "rpool/precious")
