@@ -48,7 +48,8 @@ def source(each_lab: Lab) -> Path:
 @pytest.mark.parametrize(
     "words",
     [{"datasets": "rpool/a rpool/a/b"}, {"datasets": "rpool/a/b rpool/a"},
-     {"clones": "rpool/export|/x rpool/export/cc|/y"}, {"clones": "rpool/export/cc|/tmp/x"}, {"lofs": "/tmp|/export/src"}],
+     {"clones": "rpool/export|/x rpool/export/cc|/y"}, {"clones": "rpool/export/cc|/tmp/x"},
+     {"lofs": "/tmp|/export/src"}],
     ids=str,
 )  # fmt: skip
 def test_what_would_be_given_twice_or_hidden_is_refused(words: dict[str, str]) -> None:
