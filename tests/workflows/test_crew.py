@@ -146,6 +146,29 @@ def test_none_is_forgotten_that_an_interrupt_met_while_it_was_started(tmp_path: 
     assert undone.exists()
 
 
+def test_a_worker_whose_starter_was_killed_before_it_came_to_itself_does_nothing(tmp_path: Path) -> None:
+    """Who has started it must be known from before, or it takes whoever buries orphans for that."""
+    reading, writing = os.pipe()
+    starter = os.fork()
+    if starter == 0:
+        mine = os.getpid()
+
+        def wait() -> None:
+            while os.getppid() == mine:
+                pass
+
+        os.register_at_fork(after_in_child=wait)
+        with signed(tmp_path), Crew(lambda *_: None) as crew:
+            crew.start("w", lambda: {"worked": (tmp_path / "worked").touch()})
+            os.write(writing, b"!")
+            all_of(crew)
+    os.read(reading, 1)
+    os.kill(starter, signal.SIGKILL)
+    os.waitpid(starter, 0)
+    outlast_forsaken(tmp_path, 60, lambda _: None)
+    assert not (tmp_path / "worked").exists()
+
+
 def test_workers_whose_starter_was_killed_are_waited_for(tmp_path: Path) -> None:
     """They may not even have begun anything that is written down."""
     undone = tmp_path / "undone"

@@ -80,7 +80,7 @@ class Crew:
 
     def start(self, name: str, work: Callable[[], Answer]) -> None:
         """Let a new worker do this. What it prints is heard; the data it returns must be fit for JSON."""
-        answer, talk = os.pipe(), os.pipe()
+        answer, talk, starter = os.pipe(), os.pipe(), os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
         # There must be no moment in which a worker exists that nobody would end. Held back here, as what this thread
@@ -88,7 +88,7 @@ class Crew:
         with SignalsHeld(), _signals_blocked():
             pid = os.fork()
             if pid == 0:
-                _become_worker(work, answer[1], talk[1])
+                _become_worker(work, answer[1], talk[1], starter)
             os.close(answer[1])
             os.close(talk[1])
             worker = _Worker(name, pid, answer[0], talk[0])
@@ -244,19 +244,20 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _become_worker(work: Callable[[], Answer], answer: int, talk: int) -> None:
+def _become_worker(work: Callable[[], Answer], answer: int, talk: int, starter: int) -> None:
     """In the new process; never returns. Signals are blocked, and wait until there is somebody to catch them."""
     code, said = 1, {}
     try:
-        parent = os.getppid()
         os.setpgid(0, 0)  # Ctrl-C goes to the one who started it, which tells each worker once
         for number in (1, 2):
             os.dup2(talk, number)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-        _end_with(parent)
+        _end_with(starter)
         for number in _SIGNALS:
             signal.signal(number, _cancel)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        if os.getppid() != starter:
+            raise Cancelled(signal.SIGTERM)
         said, code = dict(work()), 0
     except Cancelled as ended:
         said, code = {"notes": list(getattr(ended, "__notes__", ()))}, 128 + ended.number
