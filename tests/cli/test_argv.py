@@ -127,3 +127,8 @@ def test_n_behind_list_is_a_dry_run_as_everywhere() -> None:
     parsed = argv.parse(["list", "-n"])
     assert parsed.has("--dry-run")
     assert parsed.for_typer() == ["list"]
+
+
+def test_an_empty_source_is_no_wish_for_an_image_from_nothing() -> None:
+    with pytest.raises(UsageError, match="--from is empty"):
+        argv.parse(["create-giz", "-z", "x", "--from", ""])

@@ -20,6 +20,7 @@ from zonemgr.workflows import (
     disposable,
     golden,
     imageset,
+    lineage,
     packages,
     pkgjobs,
     survey,
@@ -98,6 +99,13 @@ def test_what_is_added_to_an_image_from_a_file_is_in_its_set(lab: Lab) -> None:
     assert before is not None
     archives.create(lab.site(), GoldenRequest(zone="more", source=FILE, packages=("text/gawk",)))
     assert contents(lab, "more") == before.changed(add=["text/gawk"])
+
+
+def test_an_image_from_a_snapshot_has_lost_no_origin(lab: Lab) -> None:
+    archives.create(lab.site(), GoldenRequest(zone="more", source=f"{ROOT}@initial-postinstalled-{GOLDEN}"))
+    family = lineage.tree(lab.door())
+    assert {image.name: image.fault for image in family.images} == {GOLDEN: "", "more": ""}
+    assert not family.orphans
 
 
 def test_the_file_is_a_tar_archive_for_its_owner_alone(each_lab: Lab, exported: Path) -> None:

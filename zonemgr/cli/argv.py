@@ -120,8 +120,11 @@ def _drop_empty(line: Line) -> None:
     empty = [option for option, value in line.options if option.takes and not option.list and not value]
     if not empty:
         return
-    if line.action is None or line.action.name not in MAKERS:
-        raise _empty(empty[0].name)
+    source = [
+        option for option in empty if option.name == "--from"
+    ]  # or an image from nothing would come of it
+    if line.action is None or line.action.name not in MAKERS or source:
+        raise _empty((source or empty)[0].name)
     line.options = [(option, value) for option, value in line.options if value or option not in empty]
 
 

@@ -217,7 +217,7 @@ def _hang_zones(ground: _Ground, zones: Mapping[str, Zone], places: Mapping[str,
             place = named.get(zone.origin)
         if place is not None:
             place.zones.append(zone)
-        elif zone.kind == GIZ and "@" not in zone.origin:
+        elif zone.kind == GIZ and ("@" not in zone.origin or zone.origin.startswith("archive:")):
             images.append(zone)
         else:
             zone.fault = zone.fault or f"its origin {zone.origin} is gone"
