@@ -513,6 +513,14 @@ def test_without_its_parent_a_worker_undoes_and_ends(three: Lab, tmp_path: Path)
 # -- what is said ------------------------------------------------------------------------------------------------
 
 
+def test_a_dry_run_says_what_it_goes_by(capsys: pytest.CaptureFixture[str]) -> None:
+    for dry_run in (True, False):
+        cli._tell(Runtime([], dry_run=dry_run), Round([Result("tools", "unchanged")]))
+        said = capsys.readouterr().out
+        assert ("golden images: 1 without updates" in said) is dry_run
+        assert ("judged by the catalogues as they are" in said) is dry_run
+
+
 def test_the_report_is_short() -> None:
     changes = tuple(pkgplan.PackageChange(f"p{n}", "1", "2") for n in range(9))
     entire = pkgplan.PackageChange("entire", "5.11-1", "5.11-2")

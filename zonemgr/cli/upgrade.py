@@ -53,7 +53,11 @@ def _no_progress_for_cron(runtime: Runtime) -> None:
 
 
 def _tell(runtime: Runtime, done: Round) -> None:
-    runtime.show(done.as_dict(), "" if done.quiet else text(done))
+    """A dry run is asked by a person, and what it says is worth less than it looks."""
+    told = "" if done.quiet and not runtime.dry_run else text(done)
+    if runtime.dry_run:
+        told += "\njudged by the catalogues as they are: a dry run fetches none"
+    runtime.show(done.as_dict(), told)
 
 
 def text(done: Round) -> str:
