@@ -244,6 +244,15 @@ def _interrupted(site: job.Site, command: str, *, at: bytes) -> None:
     execute.in_zone(site, ZONE, execute.Command(command, discard="off"))
 
 
+def test_a_dry_run_takes_no_snapshot_and_misses_none(lab: Lab) -> None:
+    make(lab)
+    before = lab.everything()
+    for discard in ("always", "onsuccess", "onfail", "off"):
+        command = execute.Command("true", discard=discard)
+        assert execute.in_zone(lab.site(dry_run=True), ZONE, command).exit_code == 0
+    same(before, lab.everything())
+
+
 def test_a_command_that_never_ran_does_not_halt_the_zone(lab: Lab) -> None:
     make(lab)
     assert run(lab, "true", user="ghost").exit_code == 125

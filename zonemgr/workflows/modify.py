@@ -18,9 +18,11 @@ from zonemgr.host.zonescript import parse_export
 from zonemgr.model import Dataset, RunId, ZoneName, ZoneState
 from zonemgr.workflows import (
     building,
+    datasets,
     furnish,
     inside,
     naming,
+    packages,
     parts,
     pending,
     privilege,
@@ -225,8 +227,9 @@ def _on_the_host(look: Host, plan: Plan) -> list[Step]:
     steps: list[Step] = []
     if plan.things.made:
         before = zone.marks.get("made", "")
-        made = dict.fromkeys([*before.split(), *plan.things.made])
-        steps.append(storage.TellMade(str(home), " ".join(made), before))
+        made = " ".join(dict.fromkeys([*before.split(), *plan.things.made]))
+        old = (f"{datasets.MADE}={before}",) if before else ()
+        steps.append(packages.SetMarks(str(home), (f"{datasets.MADE}={made}",), old))
     steps += storage.before_configuration(look, plan.things, zone.run)
     steps += _quota(look, plan)
     lines = zonechange.lines(parse_export(plan.text), plan.wanted.settings)

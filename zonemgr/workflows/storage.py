@@ -211,29 +211,6 @@ class MakeDataset(Step):
 
 
 @dataclass(frozen=True)
-class TellMade(Step):
-    """Note on the home of a zone that exists which datasets are made for it from now on."""
-
-    home: str
-    made: str
-    before: str
-
-    def __str__(self) -> str:
-        return f"note on {self.home} what is made for it"
-
-    def do(self, host: Host) -> None:
-        zfs.set_properties(host, Dataset(self.home), {datasets.MADE: self.made})
-
-    def undo(self, host: Host) -> None:
-        if not _there(host, self.home):
-            return
-        if self.before:
-            zfs.set_properties(host, Dataset(self.home), {datasets.MADE: self.before})
-        else:
-            zfs.inherit(host, Dataset(self.home), datasets.MADE)
-
-
-@dataclass(frozen=True)
 class TellSources(Step):
     """Note on the home of a zone's clones what further ones are cloned from."""
 
