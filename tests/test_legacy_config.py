@@ -133,3 +133,63 @@ def test_an_old_file_in_double_quotes_is_no_toml_of_ours(tmp_path: Path) -> None
     old = tmp_path / "old.conf"
     old.write_text('DATASET_CONTAINMENT_GIZ="tank/g"\nDATASET_CONTAINMENT_DIZ="tank/d"\n')
     assert config.load([], explicit=old, environ={}).giz.dataset == "tank/g"
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ("mkdir -p /var/tmp/zonemgr", [2]),
+        (". /etc/zones/site.conf", [2]),
+        ("source ./site.conf", [2]),
+        ("[ -x /usr/bin/sudo ] && ELEVATE_CMD=sudo", [2]),
+        ("[ -x /usr/bin/sudo ] && {\nEXEC_USER=jim\n}", [2, 3]),
+        ("[ -d /tank ] ||\nEXEC_USER=jim", [2, 3]),
+        ("if [ -d /tank ]; then if true; then :; fi; EXEC_USER=jim; fi", [2, 2]),
+        ("case $(uname -n) in\nbuild*)\n\tEXEC_USER=jim\n\t;;\n(*) ;;\nesac", [2, 4]),
+        ("for u in jim joe; do\n\tEXEC_USER=$u\ndone", [2, 3]),
+        ("say() {\n\techo \"$@\"\n}", [2]),
+        ("say()\n{\n\tif true; then echo; fi; EXEC_USER=jim\n}", [2, 3, 4]),
+        ("function say {\n\techo hi\n}", [2]),
+        ("(\ncd /; EXEC_USER=jim\n)", [2, 3]),
+        ("( cd / )", [2]),
+        ("cat <<EOF >&2\nEXEC_USER=jim\nit's a text\nEOF", [2]),
+        ("cat <<A <<'B'\nEXEC_USER=jim\nA\n\"\nB", [2]),
+        ("read x <<< EXEC", [2]),
+        ("echo 'a << b'", [2]),
+        ("SITE=$(hostname)", [2]),
+        ("LANG=C date", [2]),
+        ("umask 022; set -u", [2, 2]),
+        ("readonly POOL; export PATH", []),
+    ],
+)  # fmt: skip
+def test_what_is_no_setting_is_named_and_the_rest_is_used(
+    lines: str, named: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "zonemgr.conf"
+    old.write_text(f"DATASET_CONTAINMENT_GIZ='tank/g'\n{lines}\nDATASET_CONTAINMENT_DIZ=tank/d\n")
+    found = config.load([], explicit=old, environ={})
+    assert (found.giz.dataset, found.diz.dataset, found.exec.user) == ("tank/g", "tank/d", "root")
+    assert [warning.split(":")[1] for warning in found.warnings] == [str(line) for line in named]
+    assert all(warning.startswith(f"not taken over, {old}:") for warning in found.warnings)
+    assert main(["config", "get", "diz.dataset", "--config", str(old)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "tank/d\n"
+    assert shown.err.count(f"{old}:") == len(named)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["DATASET_CONTAINMENT_GIZ=$(pool)/giz", "export EXEC_USER=`id -un`", "COPY_USERS=jim", "EXEC_USER='jim"],
+)
+def test_a_setting_that_would_get_lost_still_stops_it(line: str, tmp_path: Path) -> None:
+    """Another value would take its place: zones would be made somewhere else."""
+    old = tmp_path / "zonemgr.conf"
+    old.write_text(f"{PLAIN}{line}\n")
+    with pytest.raises(ConfigError, match="line 15"):
+        config.load([], explicit=old, environ={})
+
+
+def test_readonly_and_typeset_assign_as_well() -> None:
+    found = legacy.read("readonly POOL=tank\ntypeset -x DATASET_CONTAINMENT_GIZ=$POOL/g\n")
+    assert found.values["giz.dataset"] == "tank/g"
+    assert found.left_out == []

@@ -48,6 +48,8 @@ class Runtime:
         from zonemgr import config
 
         found = config.load(explicit=[Path(name) for name in self.config_files], environ=os.environ)
+        for text in found.warnings:
+            self.screen.warn(text)
         for old in (OLD_CONFIG, Path("~/.zonemgr.conf").expanduser()):
             if not found.set_by and old.exists():
                 self.screen.warn(f"{old} is not read any more; see: zonemgr config import-legacy {old}")

@@ -46,15 +46,16 @@ def load(
     """
     environ = os.environ if environ is None else environ
     faults: list[str] = []
+    warnings: list[str] = []
     raws: list[_Raw] = []
     for path in default_files(environ) if files is None else files:
-        raws += _from_file(path, faults, needed=False)
+        raws += _from_file(path, faults, warnings, needed=False)
     named_ones = (explicit,) if isinstance(explicit, Path) else explicit or ()
     for named in (environ.get(FILE_VARIABLE), *named_ones):
-        raws += _from_file(Path(named), faults, needed=True) if named else ()
+        raws += _from_file(Path(named), faults, warnings, needed=True) if named else ()
     raws += _from_variables(environ, faults)
     raws += [_Raw(key, value, OPTIONS) for key, value in (options or {}).items() if value is not None]
-    config = _filled(raws, faults)
+    config = _filled(raws, faults, warnings)
     if faults:
         raise _error(faults)
     return config
@@ -70,7 +71,7 @@ def source(config: Config, key: str) -> str:
     return config.set_by.get(key, BUILT_IN)
 
 
-def _filled(raws: Iterable[_Raw], faults: list[str]) -> Config:
+def _filled(raws: Iterable[_Raw], faults: list[str], warnings: Sequence[str]) -> Config:
     values: dict[str, dict[str, Value]] = {section: {} for section in SECTIONS}
     set_by: dict[str, str] = {}
     for raw in raws:
@@ -86,7 +87,7 @@ def _filled(raws: Iterable[_Raw], faults: list[str]) -> Config:
         values[setting.section][setting.name] = value
         set_by[raw.key] = raw.source
     sections: dict[str, Any] = {section: SECTIONS[section](**given) for section, given in values.items()}
-    config = Config(**sections, set_by=set_by)
+    config = Config(**sections, set_by=set_by, warnings=tuple(dict.fromkeys(warnings)))
     faults += _clashes(config)
     return config
 
@@ -99,9 +100,9 @@ def _clashes(config: Config) -> Iterator[str]:
             yield f"{' and '.join(sources)}: giz.{name} and diz.{name} are the same"
 
 
-def _from_file(path: Path, faults: list[str], *, needed: bool) -> Iterator[_Raw]:
+def _from_file(path: Path, faults: list[str], warnings: list[str], *, needed: bool) -> Iterator[_Raw]:
     try:
-        tables = _parsed(path)
+        tables = _parsed(path, warnings)
     except FileNotFoundError:
         if needed:
             faults.append(f"{path}: there is no such file")
@@ -119,7 +120,7 @@ def _from_file(path: Path, faults: list[str], *, needed: bool) -> Iterator[_Raw]
             yield _Raw(name, table, str(path))
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parsed(path: Path, warnings: list[str]) -> dict[str, Any]:
     with path.open("rb") as file:
         import tomllib  # here, so that a host without configuration files does not pay for it
 
@@ -133,20 +134,24 @@ def _parsed(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError:
         if not legacy.looks_like_it(text):
             raise
-        return _old(legacy.read(text))
+        return _old(legacy.read(text), path, warnings)
     # With all its values in double quotes the predecessor's file is TOML as well, but no key of ours is in capitals.
     if found and all(name.isupper() for name in found):
-        return _old(legacy.read(text))
+        return _old(legacy.read(text), path, warnings)
     return found
 
 
-def _old(found: Legacy) -> dict[str, Any]:
-    """The predecessor's file, which its callers name with --config: taken when nothing in it gets lost."""
+def _old(found: Legacy, path: Path, warnings: list[str]) -> dict[str, Any]:
+    """The predecessor's file, which its callers name with --config. Lines that set nothing for certain are warned of.
+
+    Raises ValueError when it sets something that would be lost: another value would take its place.
+    """
     from zonemgr.config import legacy
 
-    lost = [str(left) for left in found.left_out if left.matters]
+    lost = [str(left) for left in found.left_out if left.lost]
     if lost:
         raise ValueError(f"of this shell configuration, not everything can be taken over: {'; '.join(lost)}")
+    warnings += [f"not taken over, {left.where(str(path))}" for left in found.left_out if left.matters]
     return legacy.tables(found)
 
 

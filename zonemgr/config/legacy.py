@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from zonemgr.config.setting import SETTINGS as KNOWN
 
@@ -19,11 +19,13 @@ REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::?-)?\}|([A-Za-z_][A-
 ACTIVE = re.compile(r"`|\$\(|\$\{[^}]*[^}A-Za-z0-9_:-][^}]*\}")
 REDIRECTION = re.compile(r"[|&<>]")  # outside of quotes only
 ENDINGS = (":", "true")  # the file had to end with success
+NEEDS_SHELL = "its value would have to be worked out by a shell"
+UNCLOSED = "its quotes do not match"
 STOPS = ("exit", "return")
-OPENERS = ("if", "case", "for", "while", "until", "select", "function", "{", "(")
-CLOSERS = ("fi", "esac", "done", "}", ")")
-FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\s*\(\s*\)")
-HERE = re.compile(r"<<-?\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)[\"']?")
+SOURCES = (".", "source")
+DECLARED = re.compile(r"(?:(?:export|readonly|typeset|declare)\s+(?:-[xr]+\s+)*)")
+MENTIONED = re.compile(DECLARED.pattern + r"[A-Za-z_][A-Za-z0-9_ \t]*")  # `export NAME`, which gives no value
+HERE = re.compile(r"(?<!<)<<-?\s*[\"'\\]?([A-Za-z_][A-Za-z0-9_]*)[\"']?")
 SHELL = re.compile(r"^\s*(?:export\s+)?[A-Z][A-Z0-9_]*=", re.MULTILINE)
 
 OLD_NAME = re.compile(
@@ -51,15 +53,26 @@ POINTLESS = {"CAN_ZFS_CREATE_RECURSIVE": "missing ancestors are always made"}
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something of the old file that has no place in the new one; `matters` unless it had no effect anyway."""
+    """Something of the old file that has no place in the new one; `matters` unless it had no effect anyway.
+
+    `lost`: it certainly set something that zonemgr has or the predecessor had, and to what cannot be taken over.
+    """
 
     line: int
     text: str
     why: str
     matters: bool = True
+    lost: bool = False
+
+    def where(self, path: str) -> str:
+        """The same as a message about the file: `PATH:LINE: TEXT: WHY`."""
+        return f"{path}:{self.line}: {self._short()}: {self.why}"
 
     def __str__(self) -> str:
-        return f"line {self.line}: {' '.join(self.text.split())}: {self.why}"
+        return f"line {self.line}: {self._short()}: {self.why}"
+
+    def _short(self) -> str:
+        return " ".join(self.text.split())
 
 
 @dataclass
@@ -72,7 +85,8 @@ class Legacy:
 
 def looks_like_it(text: str) -> bool:
     """A file of shell variables rather than a broken TOML file: those have spaces around `=`, or quotes behind it."""
-    return bool(SHELL.search(text)) and not re.search(r"^\s*\[[a-z]+\]\s*$", text, re.MULTILINE)
+    plain = _without_here_documents(text)
+    return bool(SHELL.search(plain)) and not re.search(r"^\s*\[[a-z]+\]\s*$", plain, re.MULTILINE)
 
 
 def read(text: str) -> Legacy:
@@ -80,44 +94,115 @@ def read(text: str) -> Legacy:
     found = Legacy()
     variables: dict[str, str] = {}
     lines: dict[str, int] = {}
-    depth, conditional = 0, False
+    blocks, conditional = Blocks(), False
     for number, statement in _statements(_without_here_documents(text)):
         first = statement.split()[0]
-        if first in STOPS and not depth and not conditional:
+        inside, perhaps = blocks.open, blocks.open or conditional
+        if first in STOPS and not perhaps:
             break
-        depth = max(depth - (first in CLOSERS), 0)
-        perhaps = depth > 0 or conditional
-        depth += first in OPENERS or FUNCTION.match(statement) is not None
+        blocks.follow(statement)
         conditional = statement.endswith(("&&", "||", "|"))
-        if first == "unset" and not perhaps:
+        if perhaps:
+            left = _perhaps_run(number, statement, named_already=inside)
+            found.left_out += [left] if left else []
+        elif first == "unset":
             for name in statement.split()[1:]:
                 variables.pop(name, None)
-            continue
-        if perhaps and ASSIGNMENT.match(statement.removeprefix("export ").strip()):
-            found.left_out.append(LeftOut(number, statement, "whether it is run only a shell could tell"))
-            continue
-        name_value = _assigned(statement, variables)
-        if isinstance(name_value, str):
-            found.left_out.append(LeftOut(number, statement, name_value, bool(name_value)))
-            continue
-        for name, value in name_value:
-            variables[name], lines[name] = value, number
-    found.left_out = [left for left in found.left_out if left.why]
+        else:
+            _take_statement(found, number, statement, variables, lines)
     _fill(found, variables, lines)
     return found
 
 
+def _perhaps_run(number: int, statement: str, *, named_already: bool) -> LeftOut | None:
+    """A statement in a block or behind `&&`. The line that opens a block is named, and each assignment in it."""
+    assigns = ASSIGNMENT.match(DECLARED.sub("", statement, count=1)) or re.match(r"\w+\s+\w+=", statement)
+    if named_already and not assigns:
+        return None
+    return LeftOut(number, statement, "whether it is run only a shell could tell")
+
+
+def _take_statement(
+    found: Legacy, number: int, statement: str, variables: dict[str, str], lines: dict[str, int]
+) -> None:
+    """Note what a statement assigns that is run for certain, or why it cannot be taken over."""
+    assigned = _assigned(statement, variables)
+    if isinstance(assigned, str):
+        if assigned:
+            lost = assigned in (NEEDS_SHELL, UNCLOSED) and _sets_something(statement)
+            found.left_out.append(LeftOut(number, statement, assigned, lost=lost))
+        return
+    for name, value in assigned:
+        variables[name], lines[name] = value, number
+
+
+def _sets_something(statement: str) -> bool:
+    names = re.findall(r"(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)=", statement)
+    return any(name in SETTINGS or name in DEDUPS or OLD_NAME.match(name) for name in names)
+
+
+class Blocks:
+    """Which compound commands of a shell are open: what stands in them may be run or not."""
+
+    PAIRS: ClassVar[Mapping[str, str]] = {
+        "if": "fi", "case": "esac", "for": "done", "while": "done", "until": "done", "select": "done", "{": "}",
+        "(": ")",
+    }  # fmt: skip
+    # A command may begin behind these.
+    LEADERS = ("&&", "||", "|", "&", "!", "then", "do", "else", "elif", "()", ")", *PAIRS)
+
+    def __init__(self) -> None:
+        self._ends: list[str] = []  # what will close the open ones, the innermost last
+
+    @property
+    def open(self) -> bool:
+        return bool(self._ends)
+
+    def follow(self, statement: str) -> None:
+        """Open and close what this statement opens and closes."""
+        begins, others = True, 0  # others: open parentheses of `$(`, or of values
+        for word in _words(statement):
+            if word == "(" and not begins:
+                others += 1
+            elif word == ")" and others:
+                others -= 1
+            elif word == ")" or (begins and word in self.PAIRS.values()):
+                self._close(word)
+            elif word == "{" or (begins and word in self.PAIRS):  # function NAME {
+                self._ends.append(self.PAIRS[word])
+            begins = word in self.LEADERS
+
+    def _close(self, word: str) -> None:
+        if word in self._ends:
+            while self._ends.pop() != word:
+                pass
+
+
+def _words(statement: str) -> list[str]:
+    """The words of a statement, operators apart; none when its quotes do not match."""
+    import shlex
+
+    split = shlex.shlex(statement, posix=True, punctuation_chars=True)
+    split.commenters, split.whitespace_split = "", True
+    try:
+        return list(split)
+    except ValueError:
+        return []
+
+
 def _without_here_documents(text: str) -> str:
     """The same with empty lines for what stands between `<<WORD` and WORD: that is nobody's assignment."""
-    kept: list[str] = []
-    until = ""
-    for line in text.split("\n"):
+    lines, kept = text.split("\n"), list[str]()
+    until: list[str] = []
+    for number, line in enumerate(lines):
         if until:
-            until = "" if line.strip() == until else until
+            if line.strip() == until[0]:
+                until.pop(0)
             kept.append("")
             continue
-        here = HERE.search(line) if not line.lstrip().startswith("#") else None
-        until = here[1] if here else ""
+        rest = {other.strip() for other in lines[number + 1 :]}
+        # Without its end it is none: `<<` may stand in quotes, too.
+        until = [] if line.lstrip().startswith("#") else [end for end in HERE.findall(line) if end in rest]
         kept.append(line)
     return "\n".join(kept)
 
@@ -150,9 +235,12 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 def _assigned(statement: str, variables: Mapping[str, str]) -> list[tuple[str, str]] | str:
     """The assignments of one command; or why it cannot be taken over; or "" for one that does nothing."""
-    words = statement.removeprefix("export ").strip()
-    if words.split()[0] in ENDINGS:
+    words = DECLARED.sub("", statement, count=1).strip()
+    first = statement.split()[0]
+    if first in ENDINGS or MENTIONED.fullmatch(statement):
         return ""
+    if first in SOURCES:
+        return "it reads another file, and zonemgr does not: take that over by itself"
     if not ASSIGNMENT.match(words):
         return "it would have to be run, and nothing of the old file is"
     found: list[tuple[str, str]] = []
@@ -162,7 +250,7 @@ def _assigned(statement: str, variables: Mapping[str, str]) -> list[tuple[str, s
             return "it runs a command" if found else "it is no assignment"
         value, words = _word(words[match.end() :], {**variables, **dict(found)})
         if value is None:
-            return "its value would have to be worked out by a shell"
+            return NEEDS_SHELL if _words(statement) else UNCLOSED
         found.append((match[1], value))
         words = words.lstrip()
     return found
@@ -209,7 +297,7 @@ def _fill(found: Legacy, variables: Mapping[str, str], lines: Mapping[str, int])
                 if value
                 else "it is empty, as it is by default"
             )
-            found.left_out.append(LeftOut(lines[name], f"{name}={value}", why, matters=bool(value)))
+            found.left_out.append(LeftOut(lines[name], f"{name}={value}", why, bool(value), lost=bool(value)))
     _take_dedup(found, variables, lines)
     for kind in ("giz", "diz"):
         if f"{kind}.dataset" in found.values and f"{kind}.mountpoint" not in found.values:
@@ -226,7 +314,7 @@ def _take(found: Legacy, name: str, value: str, line: int) -> None:
     try:
         KNOWN[key].accept(wanted)
     except ValueError as wrong:
-        found.left_out.append(LeftOut(line, f"{name}={value}", str(wrong)))
+        found.left_out.append(LeftOut(line, f"{name}={value}", str(wrong), lost=True))
         return
     found.values[key] = wanted
 
@@ -239,7 +327,9 @@ def _take_dedup(found: Legacy, variables: Mapping[str, str], lines: Mapping[str,
         return
     for name, value in values.items():
         why = "zfs.dedup is one setting for both kinds of zones, and these differ"
-        found.left_out.append(LeftOut(lines[name], f"{name}={value}", why, matters=value != "off"))
+        found.left_out.append(
+            LeftOut(lines[name], f"{name}={value}", why, value != "off", lost=value != "off")
+        )
 
 
 def tables(found: Legacy) -> dict[str, dict[str, Any]]:

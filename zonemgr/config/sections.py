@@ -123,7 +123,10 @@ class State:
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting; `Config()` has the built-in ones. `set_by` names the layer of those that a layer set."""
+    """Every setting; `Config()` has the built-in ones. `set_by` names the layer of those that a layer set.
+
+    `warnings`: what of the files was left out, for the operator.
+    """
 
     giz: Giz = field(default_factory=Giz)
     diz: Diz = field(default_factory=Diz)
@@ -133,6 +136,7 @@ class Config:
     upgrade: Upgrade = field(default_factory=Upgrade)
     state: State = field(default_factory=State)
     set_by: Mapping[str, str] = field(default_factory=dict, compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
 SECTIONS: Mapping[str, type] = {
