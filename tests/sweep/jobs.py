@@ -141,6 +141,9 @@ JOBS: dict[str, Job] = {
     "rollback": Job(lambda lab: snaps.rollback(lab.site(), "build-1", "clean"), _changed),
     "destroy-snapshot": Job(lambda lab: snaps.destroy_snapshot(lab.site(), "build-1", "clean"), _snapshot),
     "destroy": Job(lambda lab: teardown.destroy(lab.site(), "build-1"), _cloned),
+    "destroy-kept": Job(
+        lambda lab: teardown.destroy(lab.site(), "build-1", keep_datasets=True), _with_dataset
+    ),
     "export": Job(lambda lab: archives.export(lab.site(), GOLDEN, FILE)),
     "import": Job(lambda lab: archives.import_(lab.site(), FILE, "again"), _exported),
     "upgrade-giz": Job(lambda lab: upgrade.upgrade(lab.site(), GOLDEN, upgrade.Terms(keep=0)), _updates),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from tests.conftest import GOLDEN
 from tests.support import Lab, same
 from zonemgr.errors import UsageError, ZonemgrError
-from zonemgr.workflows import disposable, execute, furnish, golden, life, storage, teardown
+from zonemgr.workflows import disposable, execute, furnish, gc, golden, life, modify, storage, teardown
 from zonemgr.workflows.disposable import DisposableRequest
 from zonemgr.workflows.furnish import Wishes
+from zonemgr.workflows.wanted import Drops
 
 
 def make(lab: Lab, **words: str) -> disposable.Disposable:
@@ -415,3 +417,82 @@ def test_an_url_is_as_good() -> None:
 
 def test_clones_live_in_the_pool_of_their_source(lab: Lab) -> None:
     assert storage.clones_home(lab.config, "tank/src/x", "z") == "tank/zones/_clones/z"
+
+
+# -- datasets that outlive their zone ------------------------------------------------------------------------
+
+
+def test_datasets_made_for_a_zone_stay_when_asked_for(each_lab: Lab) -> None:
+    lab = each_lab
+    lab.run("zfs", "create", "-o", "mountpoint=/given", "rpool/given")
+    make(lab, datasets="rpool/given rpool/data/out", clones="rpool/export/home|/cache")
+    lab.run("zlogin", "build-1", "zfs create rpool/data/out/deep; echo result > /data/out/file")
+    assert teardown.destroy(lab.site(), "build-1", keep_datasets=True) == ("rpool/data/out",)
+    assert not [name for name in names(lab) if "_clones" in name or "build-1" in name]
+    assert prop(lab, "zoned", "rpool/data/out") == prop(lab, "zoned", "rpool/data/out/deep") == "off"
+    assert prop(lab, "zonemgr:kept", "rpool/data/out") == "build-1"
+    assert prop(lab, "mounted", "rpool/data/out") == "no"
+    assert any(
+        warning.startswith("rpool/data/out is kept, and not mounted") for warning in lab.report.warnings
+    )
+    lab.run("zfs", "mount", "rpool/data/out")
+    assert (lab.world.host / "data/out/file").read_text() == "result\n"
+
+
+def test_what_was_kept_is_nobodys_leftover_and_can_be_given_to_the_next_zone(lab: Lab) -> None:
+    make(lab, datasets="rpool/data/out")
+    lab.run("zlogin", "build-1", "echo result > /data/out/file")
+    teardown.destroy(lab.site(), "build-1", keep_datasets=True)
+    assert gc.collect(lab.site(), remove=True).found == []
+    lab.run("zfs", "set", "canmount=on", "rpool/data/out")
+    ended = run(lab, "cat /data/out/file", datasets="rpool/data/out")
+    assert ended.verdict == "ok"
+    assert "rpool/data/out" in names(lab)
+
+
+def test_nothing_a_zone_has_set_on_what_is_kept_works_on_the_host(lab: Lab) -> None:
+    """Root in the zone chooses mount points, marks and files; none of it may count once the host has it back."""
+    make(lab, datasets="rpool/data/out")
+    lab.run(
+        "zlogin", "build-1", "zfs create -o mountpoint=/etc rpool/data/out/evil", ok=False
+    )  # but made it is
+    for words in (
+        "zfs set zonemgr:kind=giz rpool/data/out/evil",
+        "zfs set org.opensolaris.libbe:parentbe=x rpool/data/out/evil",
+        "zfs set canmount=on rpool/data/out/evil",
+        "zfs set setuid=on rpool/data/out/evil",
+    ):
+        lab.run("zlogin", "build-1", words)
+    teardown.destroy(lab.site(), "build-1", keep_datasets=True)
+    evil = "rpool/data/out/evil"
+    lab.run("zfs", "mount", "-a")
+    assert [prop(lab, what, evil) for what in ("mounted", "canmount", "setuid", "devices")] == [
+        "no",
+        "noauto",
+        "off",
+        "off",
+    ]
+    local = lab.run("zfs", "get", "-H", "-s", "local", "-o", "property", "all", evil).split()
+    assert not [name for name in local if name.startswith(("zonemgr:", "org.opensolaris"))]
+    assert "evil" not in lab.run("zfs", "list", "-H", "-o", "name", "-r", "rpool/zones")
+
+
+def test_a_discarded_zone_leaves_its_datasets_by_option_or_setting(lab: Lab) -> None:
+    request = DisposableRequest(GOLDEN, zone="build-1", datasets="rpool/data/out")
+    command = execute.Command("echo one > /data/out/file", keep_datasets=True)
+    ended = execute.in_new_zone(lab.site(), request, command, lambda zone: None)
+    assert (ended.kept, ended.datasets) == (False, ("rpool/data/out",))
+    setting = replace(lab.config, diz=replace(lab.config.diz, keep_datasets=True))
+    again = replace(request, datasets="rpool/data/more")
+    ended = execute.in_new_zone(lab.site(config=setting), again, execute.Command("true"), lambda zone: None)
+    assert ended.as_dict()["kept_datasets"] == ["rpool/data/more"]
+    make(lab, datasets="rpool/data/third")
+    assert teardown.destroy(lab.site(config=setting), "build-1") == ("rpool/data/third",)
+    assert {"rpool/data/out", "rpool/data/more", "rpool/data/third"} <= set(names(lab))
+
+
+def test_a_dropped_dataset_goes_although_the_others_are_kept(lab: Lab) -> None:
+    make(lab, datasets="rpool/data/out rpool/data/scratch")
+    modify.modify(lab.site(), "build-1", Wishes(), Drops(datasets="rpool/data/scratch"))
+    teardown.destroy(lab.site(), "build-1", keep_datasets=True)
+    assert [name for name in names(lab, "rpool/data") if name != "rpool/data"] == ["rpool/data/out"]

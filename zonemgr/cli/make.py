@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def exec_diz(
     ctx: typer.Context, contents: dict[str, str], wishes: dict[str, str], zone: o.NewZone = "",
     zone_autoname: o.Autoname = False, clone: o.Origin = "", snapshot: o.Snap = "", exec_cmd: o.Command = "",
     exec_user: o.ExecUser = "", exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "",  # noqa: B006
-    exec_timeout: o.Timeout = None,
+    exec_timeout: o.Timeout = None, keep_datasets: o.KeepDatasets = False,
 ) -> None:  # fmt: skip
     """Clone a zone, run a command in it, then discard or keep the zone by the command's exit status.
 
@@ -85,6 +86,7 @@ def exec_diz(
 
     runtime: Runtime = ctx.obj
     command = _command(runtime, exec_cmd, exec_user, exec_discard, exec_env, exec_cwd, exec_timeout)
+    command = replace(command, keep_datasets=keep_datasets)
     request = _request(zone, zone_autoname, runtime.by_uuid(clone), snapshot, contents, wishes)
     _finish(runtime, execute.in_new_zone(runtime.site, request, command, runtime.generated))
 
@@ -117,10 +119,20 @@ def exec(
     _finish(runtime, execute.in_zone(runtime.site, name, command))
 
 
-def destroy(ctx: typer.Context, zone: o.Zone = "", snapshot: o.Snap = "") -> None:
-    """Stop a zone and remove it, its data, its VNICs and the datasets made for it; or just one snapshot (-s)."""
+def destroy(
+    ctx: typer.Context, zone: o.Zone = "", snapshot: o.Snap = "", keep_datasets: o.KeepDatasets = False
+) -> None:
+    """Stop a zone and remove it, its data, its VNICs and the datasets made for it; or just one snapshot (-s).
+
+    With --keep-datasets (or diz.keep_datasets) the delegated datasets made for it stay. What the zone has left in them
+    is not to be trusted: they are not mounted, and look at their mount points before you mount them.
+    """
     runtime: Runtime = ctx.obj
     name = runtime.named(zone)
+    if snapshot and keep_datasets:
+        raise UsageError(
+            "--keep-datasets is for destroying a zone, not a snapshot", hint="leave one of them out"
+        )
     if snapshot:
         from zonemgr.workflows import snaps
 
@@ -129,8 +141,8 @@ def destroy(ctx: typer.Context, zone: o.Zone = "", snapshot: o.Snap = "") -> Non
         return
     from zonemgr.workflows import teardown
 
-    teardown.destroy(runtime.site, name)
-    runtime.show({"zone": name, "destroyed": True})
+    kept = teardown.destroy(runtime.site, name, keep_datasets=keep_datasets)
+    runtime.show({"zone": name, "destroyed": True, "kept_datasets": list(kept)})
 
 
 def _command(

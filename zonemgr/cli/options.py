@@ -170,6 +170,13 @@ Restart = Annotated[bool, typer.Option("--restart", help="Restart the zone, so t
 Yes = Annotated[
     bool, typer.Option("--yes", help="Remove what was found (also -y); without it, it is listed.")
 ]
+KeepDatasets = Annotated[
+    bool,
+    typer.Option(
+        "--keep-datasets",
+        help="Delegated datasets made for the zone stay: the host's from then on, not mounted.",
+    ),
+]
 Output = Annotated[str, typer.Option("--output", metavar="FILE", help="The file to write (also -o).")]
 Zones = Annotated[
     list[str], typer.Option("--zone", metavar="GIZ", help="A golden image (also -z); may be repeated.")

@@ -65,6 +65,7 @@ class Diz:
     dataset: str = _setting("rpool/zones/diz", "The dataset that holds all of them.", fault=Dataset.fault)
     mountpoint: str = _setting("/zones/diz", "Where it is mounted; zone paths are below.", fault=_no_path)
     compression: str = _setting("zle", "Short-lived: only zeroes are worth squeezing.", choices=COMPRESSIONS)
+    keep_datasets: bool = _setting(False, "Do delegated datasets made for a zone stay when it is destroyed?")
 
 
 @dataclass(frozen=True)

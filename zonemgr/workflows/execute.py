@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from zonemgr import records
@@ -46,6 +46,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str = ""
     timeout: float = 0  # seconds; 0: none
+    keep_datasets: bool = False  # delegated datasets made for the zone stay when it is discarded
 
     def __post_init__(self) -> None:
         if self.user != "-S":
@@ -94,11 +95,12 @@ class Outcome:
     run: str
     message: str = ""
     unfinished_line: bool = False  # the last line of its stdout has no newline
+    datasets: tuple[str, ...] = ()  # that stay although the zone is gone
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "zone": self.zone, "verdict": self.verdict, "exit": self.exit_code, "kept": self.kept, "run": self.run,
-            "message": self.message,
+            "message": self.message, "kept_datasets": list(self.datasets),
         }  # fmt: skip
 
 
@@ -112,18 +114,16 @@ def in_new_zone(
     with job(site, [zone.zone], zone.run) as work:
         disposable.bring_up(work, zone)
         # Made once, so that it also serves when the host has gone and the plan can no longer be asked for.
-        down = teardown.TakeDown(
-            zone.zone,
-            zone.home,
-            zone.run,
-            tuple(v.name for v in zone.furniture.auto_vnics),
-            zone.furniture.made,
-        )
+        vnics = tuple(vnic.name for vnic in zone.furniture.auto_vnics)
+        made = zone.furniture.made
+        stay = made if command.keep_datasets or site.config.diz.keep_datasets else ()
+        going = tuple(name for name in made if name not in stay)
+        down = teardown.TakeDown(zone.zone, zone.home, zone.run, vnics, going, stay)
         if not command.discards("cancelled"):
             work.keep()
         outcome = _run(work, zone.zone, command)
         kept = not command.discards(outcome.verdict)
-        outcome = Outcome(**{**outcome.__dict__, "kept": kept})
+        outcome = replace(outcome, kept=kept, datasets=() if kept else stay)
         _write_down(work, outcome)
         if kept:
             work.keep()

@@ -9,7 +9,18 @@ from zonemgr.errors import NotOurs, ZonemgrError
 from zonemgr.host import system, zonecfg
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, ZoneName, ZoneRow, ZoneState
-from zonemgr.workflows import extent, furnish, parts, pending, privilege, steps, storage, survey
+from zonemgr.workflows import (
+    extent,
+    furnish,
+    keeping,
+    parts,
+    pending,
+    privilege,
+    removing,
+    steps,
+    storage,
+    survey,
+)
 from zonemgr.workflows.job import Job, Site, glimpse, job
 from zonemgr.workflows.steps import Remembering, Step
 
@@ -45,6 +56,7 @@ class TakeDown(Step):
     run: str  # of the run that made the zone: what bears it goes with the zone
     vnics: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()  # delegated datasets made for the zone that are to stay
 
     def __str__(self) -> str:
         return f"take down {self.zone}"
@@ -62,6 +74,7 @@ class TakeDown(Step):
             zonecfg.delete(host, ZoneName(self.zone))
         for name in parts.remove_vnics(host, self.vnics):
             steps.warn(f"VNIC {name} of zone {self.zone} stays busy; it is left for: zonemgr gc --yes")
+        keeping.keep(host, self.zone, self.kept, self.run)
         storage.remove_made(host, self.zone, self.datasets, self.run)
 
     def prove(self, host: Host) -> None:
@@ -84,8 +97,12 @@ class TakeDown(Step):
         return (zonecfg.export(host, ZoneName(self.zone)).attribute(parts.RUN_ATTR) or "") == self.run
 
 
-def destroy(site: Site, name: str) -> None:
-    """Destroy a managed zone. A golden image whose clones live is refused."""
+def destroy(site: Site, name: str, *, keep_datasets: bool = False) -> tuple[str, ...]:
+    """Destroy a managed zone. A golden image whose clones live is refused.
+
+    `keep_datasets`: the delegated datasets made for it stay, as they do for any disposable zone if diz.keep_datasets is
+    set. Returns the names of those that stay.
+    """
     zone = ZoneName(name)
     look = glimpse(site)
     privilege.require(look, "zone", "zfs")
@@ -93,13 +110,17 @@ def destroy(site: Site, name: str) -> None:
         with job(site, [zone], records.new_run_id(), supersede=True) as work:
             if _only_configured(site.host, site, survey.zone(site.host, zone)):
                 work.do(DropConfiguration(zone))
-        return
-    images = [zone] if _managed_or_half_made(look, site, zone).kind == survey.GIZ else []
+        return ()
+    kind = _managed_or_half_made(look, site, zone).kind
+    images = [zone] if kind == survey.GIZ else []
+    keep = keep_datasets or (kind == survey.DIZ and site.config.diz.keep_datasets)
     with job(site, [zone], records.new_run_id(), images=images, supersede=True) as work:
         look = glimpse(site)
         if survey.find(look, zone) is None:
-            return  # clearing up after a dead run has removed it
-        work.do(step_for(look, site, zone), look=look)
+            return ()  # clearing up after a dead run has removed it
+        step = step_for(look, site, zone, keep_datasets=keep)
+        work.do(step, look=look)
+    return step.kept
 
 
 def _only_configured(look: Host, site: Site, row: ZoneRow) -> bool:
@@ -117,7 +138,7 @@ def _only_configured(look: Host, site: Site, row: ZoneRow) -> bool:
     return not there and not system.path_exists(look, row.path)
 
 
-def step_for(look: Host, site: Site, name: str) -> TakeDown:
+def step_for(look: Host, site: Site, name: str, *, keep_datasets: bool = False) -> TakeDown:
     """The take-down of an existing zone, after everything that forbids it was looked for."""
     zone = _managed_or_half_made(look, site, name)
     settings = zonecfg.export(look, ZoneName(name))
@@ -136,11 +157,13 @@ def step_for(look: Host, site: Site, name: str) -> TakeDown:
     _refuse_golden_in_use(look, zone)
     survey.one_owner(look, zone.row.path, zone.dataset)
     given = [one for one in extent.delegations(look, settings) if one in settings.dataset]
-    storage.check_removable(look, name, given, run)
+    kept = removing.ours(look, given, run) if keep_datasets else []
+    going = [one for one in given if one not in kept]
+    storage.check_removable(look, name, going, run)
     made = furnish.recall_vnics(settings.attribute(parts.VNIC_ATTR) or "")
     waiting = pending.of(look, zone.dataset)
     vnics = (*(vnic.name for vnic in made), *waiting.vnics)
-    return TakeDown(name, zone.dataset, run, vnics, (*given, *waiting.delegated))
+    return TakeDown(name, zone.dataset, run, vnics, (*going, *waiting.delegated), tuple(kept))
 
 
 def _managed_or_half_made(look: Host, site: Site, name: str) -> survey.Managed:
