@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -246,22 +249,38 @@ def test_in_a_zone_it_is_the_zones_own_pkg(hand: Hand) -> None:
     assert in_zone(root, "pkg update --deny-new-be").exit_code == 5
 
 
+IN_USE = "The image cannot be modified as it is currently in use by another package client."
+HOLD_IT = "import fcntl,sys; f=open(sys.argv[1],'a'); fcntl.lockf(f, fcntl.LOCK_EX); print(); input()"
+
+
 def test_the_image_is_one_clients_at_a_time(hand: Hand) -> None:
     lock = hand.world.host / "var/pkg/lock"
-    lock.write_text("4711 packagemanager oi\n")
-    ended = hand("pkg install gawk")
-    assert (ended.exit_code, ended.stderr) == (
-        7,
-        "pkg install: The image cannot be modified as it is currently in use by another package client: "
-        "packagemanager on oi, pid 4711.\n",
-    )
-    assert hand("pkg list bash").exit_code == 0  # reading needs no lock
-    lock.write_text("")
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert hand("pkg install gawk").exit_code == 7
+    with lock.open("a") as held:
+        fcntl.fcntl(held, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+        ended = hand("pkg install gawk")
+        assert (ended.exit_code, ended.stderr) == (7, f"pkg: {IN_USE}\n")
+        ended = hand("pkg set-publisher --non-sticky openindiana.org")
+        assert (ended.exit_code, ended.stderr) == (1, f"\n{IN_USE}\n")
+        assert hand("pkg unset-publisher hipster-encumbered").exit_code == 7
+        assert hand("pkg list bash").exit_code == 0  # reading needs no lock
     hand.world.put("fault.pkg-locked", "2")
     assert [hand("pkg install gawk").exit_code for _ in range(3)] == [7, 7, 0]
+
+
+def test_a_lock_is_who_holds_it_not_what_the_file_says(hand: Hand) -> None:
+    lock = hand.world.host / "var/pkg/lock"
+    lock.write_text("4711\npkg\noi\n")  # of a client that was killed
+    hand.out("pkg install gawk")
+    assert lock.read_text() == ""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_IT, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        other.stdout.readline()
+        assert hand("pkg uninstall gawk").exit_code == 7
+        other.communicate(b"\n")
+    hand.out("pkg uninstall gawk")
 
 
 def test_publishers(hand: Hand) -> None:

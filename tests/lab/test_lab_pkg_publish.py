@@ -11,6 +11,7 @@ from zonemgr.lab.pkg import publish
 from zonemgr.lab.pkg.publish import Unpublishable
 
 HIPSTER = "http://pkg.openindiana.org/hipster/"
+ENCUMBERED = "http://pkg.openindiana.org/hipster-encumbered/"
 OWN = "http://pkg.example.org/"
 
 
@@ -86,16 +87,36 @@ def test_one_more_repository(hand: Hand) -> None:
     assert installed(hand, "tools/one").startswith("pkg://example/tools/one@1.0-")
 
 
-def test_an_origin_that_does_not_answer_stops_every_change_that_would_refresh(hand: Hand) -> None:
+def test_a_repository_that_does_not_answer(hand: Hand) -> None:
     publish.silence(hand.world, HIPSTER)
+    ended = hand("pkg update")
+    assert ended.exit_code == 4
+    assert ended.stdout.startswith("No updates available for this image.\n")
+    assert "\nWARNING: Errors were encountered when attempting to retrieve package\n" in ended.stdout
+    assert "contact repository for publisher 'openindiana.org'.\n" in ended.stdout
+    assert ended.stderr == ""
+    assert hand("pkg install bash").exit_code == 4  # is there
     said = hand.refused("pkg install gawk")
-    assert said.startswith("pkg: 1/2 catalogs successfully updated:\n")
-    assert "code: E_COULDNT_CONNECT (7) reason: Failed to connect to pkg.openindiana.org port 80" in said
+    assert said.startswith(
+        "\nErrors were encountered while attempting to retrieve package or file data for\n"
+    )
+    assert "code: E_COULDNT_CONNECT (7) reason: Failed to connect to pkg.openindiana.org:80 after" in said
+    assert hand("pkg install --no-refresh gawk").exit_code == 1  # the catalogue is there, the package is not
     assert hand("pkg refresh").exit_code == 3
     assert hand("pkg refresh openindiana.org").exit_code == 1
-    hand.out("pkg install --no-refresh gawk")
     publish.silence(hand.world, HIPSTER, answers=True)
     hand.out("pkg refresh")
+
+
+def test_one_repository_of_two_does_not_answer(hand: Hand) -> None:
+    publish.silence(hand.world, ENCUMBERED)
+    ended = hand("pkg install gawk")
+    assert ended.exit_code == 0
+    assert "WARNING: Errors were encountered" in ended.stdout
+    assert installed(hand, "gawk").startswith("pkg://openindiana.org/text/gawk@")
+    hand.world.put("pkg.updates", "1")
+    ended = hand("pkg install --no-refresh web/wget")  # to fetch it, all repositories are asked
+    assert (ended.exit_code, "WARNING" in ended.stdout) == (0, True)
 
 
 def test_what_cannot_be_published(hand: Hand) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from zonemgr.lab.pkg import clients, environments, linked
 from zonemgr.lab.pkg import plan as planning
@@ -44,10 +45,12 @@ def install(run: Run, words: Sequence[str]) -> int:
     _needs_operand(run, patterns)
     with run.changing(given) as image:
         linked.check_publishers(run, image)
-        _fetch(image, given)
+        silent = _fetch(image, given)
         origins = _origins(image, given)
-        plan, asked = planning.install(image, patterns, origins=origins, accept="accept" in given)
-        return _finish(run, image, plan, given, asked)
+        with _warned(run, image, silent):
+            plan, asked = planning.install(image, patterns, origins=origins, accept="accept" in given)
+            silent |= _check_retrievable(image, plan)
+            return _finish(run, image, plan, given, asked)
 
 
 def uninstall(run: Run, words: Sequence[str]) -> int:
@@ -63,23 +66,52 @@ def update(run: Run, words: Sequence[str]) -> int:
     given, patterns = _read(run, words)
     with run.changing(given) as image:
         linked.check_publishers(run, image)
-        _fetch(image, given)
+        silent = _fetch(image, given)
         if not patterns and "f" not in given and clients.outdated(run, image):
             run.call.out(clients.warning(run))
             return OOPS
-        plan = planning.update(image, patterns, origins=_origins(image, given), accept="accept" in given)
-        return _finish(run, image, plan, given, [])
+        origins = _origins(image, given)
+        with _warned(run, image, silent):
+            plan = planning.update(image, patterns, origins=origins, accept="accept" in given)
+            silent |= _check_retrievable(image, plan)
+            return _finish(run, image, plan, given, [])
 
 
-def _fetch(image: Image, given: dict[str, list[str]]) -> None:
-    """A catalogue that cannot be fetched ends it: pkg does not go on with half of what there is."""
-    if "no-refresh" in given:
-        return
-    silent = image.refresh()
+@contextmanager
+def _warned(run: Run, image: Image, silent: dict[str, list[str]]) -> Iterator[None]:
+    """Say at the end which repositories did not answer, unless it was one of them that stopped it."""
+    from zonemgr.lab.pkg import publishers
+
+    try:
+        yield
+    except PkgError as refused:
+        if silent and "Errors were encountered while" not in str(refused):
+            run.call.out(publishers.warning(image, silent))
+        raise
     if silent:
-        from zonemgr.lab.pkg import publishers
+        run.call.out(publishers.warning(image, silent))
 
-        raise PkgError(str(publishers.not_refreshed(image, silent, len(image.refreshed()))))
+
+def _fetch(image: Image, given: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Fetch the catalogues. By publisher, the origins that do not answer: pkg goes on with what it knew and warns."""
+    return {} if "no-refresh" in given else image.refresh()
+
+
+def _check_retrievable(image: Image, plan: Plan) -> dict[str, list[str]]:
+    """Is what is new at hand? All origins are asked when there is something to fetch; returns those that are silent.
+
+    Raises PkgError when a package must come from a repository that does not answer: its manifest cannot be fetched.
+    """
+    from zonemgr.lab.pkg import publishers
+
+    new = [*plan.add, *plan.new]
+    silent = image.silent() if new else {}
+    for package in new:
+        publisher = image.publisher(package.publisher)
+        origins = publisher.origins if publisher is not None else []
+        if origins and len(silent.get(package.publisher, [])) == len(origins):
+            raise PkgError(publishers.unretrievable(image, origins[0]))
+    return silent
 
 
 def _origins(image: Image, given: dict[str, list[str]]) -> list[str]:

@@ -103,10 +103,7 @@ class Run:
         left = int(self.call.world.get(fact, "0") or 0)
         if left:
             self.call.world.put(fact, str(left - 1))
-            raise Locked(
-                "The image cannot be modified as it is currently in use by another package client: "
-                "pkg on openindiana, pid 4711."
-            )
+            raise Locked
 
 
 class Misused(Exception):
@@ -129,10 +126,11 @@ def run(
     except Misused as misused:
         return call.fail(misused.text(), BAD_OPTION)
     except Locked as locked:
-        return call.fail(error(str(locked), name), LOCKED)
+        if name == "set-publisher":  # it takes this for one of its own errors, which have no prefix
+            return call.fail(f"\n{locked}", OOPS)
+        return call.fail(f"pkg: {locked}", LOCKED)
     except PkgError as refused:
-        text = str(refused)
-        return call.fail(error(text, "" if text.startswith("No image") else name), refused.status)
+        return call.fail(error(str(refused), name), refused.status)
     if status == NOTHING and (call.env.get("PKG_SUCCESS_ON_NOP") and place.here(call).omnios):
         return OK
     return status
@@ -140,9 +138,10 @@ def run(
 
 def error(text: str, name: str) -> str:
     """pkg's prefix goes behind the white space a message starts with."""
-    if text.startswith(("lab: ", "pkg: ")):
-        return text
     bare = text.lstrip()
+    if bare.startswith(("lab: ", "pkg: ", "Errors were encountered while attempting to retrieve")):
+        return text
+    name = "" if bare.startswith("No image") else name
     blank = text[: len(text) - len(bare)]
     return f"{blank}pkg {name}: {bare}" if name else f"{blank}pkg: {bare}"
 

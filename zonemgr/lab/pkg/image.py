@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from zonemgr.lab.place import Place
 MARK = "var/pkg/pkg5.image"
 STATE = "var/pkg/state/image.json"
 LOCK = "var/pkg/lock"
+IN_USE = "The image cannot be modified as it is currently in use by another package client."
 
 
 @dataclass
@@ -83,14 +85,19 @@ class Image:
 
         By publisher, the origins that do not answer; what an origin of the same publisher gave is taken.
         """
-        silent = {}
+        silent = self.silent(names)
         for publisher in self.refreshed(names):
-            missing = [uri for uri in publisher.origins if self.shelves.served(uri) is None]
-            if missing:
-                silent[publisher.name] = missing
-            if len(missing) < len(publisher.origins):
+            if len(silent.get(publisher.name, [])) < len(publisher.origins):
                 publisher.seen = self.shelves.now
         return silent
+
+    def silent(self, names: Iterable[str] = ()) -> dict[str, list[str]]:
+        """By publisher, the origins that do not answer."""
+        found = {
+            each.name: [uri for uri in each.origins if self.shelves.served(uri) is None]
+            for each in self.refreshed(names)
+        }
+        return {name: uris for name, uris in found.items() if uris}
 
     def refreshed(self, names: Iterable[str] = ()) -> list[Publisher]:
         """The publishers that a refresh of these looks at."""
@@ -128,29 +135,38 @@ def load(where: Place, at: Shelves) -> Image | None:
 
 
 class Locked(Exception):
-    """Another package client holds the image; the text says which."""
+    """Another package client holds the image; the text is pkg's."""
+
+    def __init__(self) -> None:
+        super().__init__(IN_USE)
 
 
 @contextmanager
 def exclusive(root: Path) -> Iterator[None]:
-    """Hold the image as a package client does; raises Locked, and OSError where the caller may not write."""
+    """Hold the image as a package client does; raises Locked, and OSError where the caller may not write.
+
+    pkg5 takes a lock of POSIX `lockf` on the file and writes into it who it is (`lockfile.py`, `LockFile.lock`). Text
+    in the file of a client that is gone is no lock, and pkg's message does not repeat it. The lab's commands may run in
+    threads of one process, which `lockf` does not keep apart; the lock of an open file description, which Linux has
+    besides, does, and excludes those who use `lockf`.
+    """
     path = place.inside(root, LOCK)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _set_lock(descriptor, fcntl.F_WRLCK)
         except BlockingIOError:
-            raise Locked(_holder(descriptor)) from None
-        if os.fstat(descriptor).st_size:
-            raise Locked(_holder(descriptor))  # a lock file with somebody in it: `PID NAME HOST`
-        yield
+            raise Locked from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\npkg\n{os.uname().nodename}\n".encode(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
-def _holder(descriptor: int) -> str:
-    words = os.pread(descriptor, 200, 0).decode(errors="replace").split()
-    busy = "The image cannot be modified as it is currently in use by another package client"
-    if len(words) == 3:
-        return f"{busy}: {words[1]} on {words[2]}, pid {words[0]}."
-    return f"{busy}."
+def _set_lock(descriptor: int, kind: int) -> None:
+    whole_file = struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)  # struct flock
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole_file)

@@ -42,30 +42,70 @@ def check_origin(image: Image, publisher: str, uri: str) -> None:
 
 
 def _no_repository(image: Image, publisher: str, uri: str) -> str:
-    contact = unreachable(image, uri)
     if not publisher:
-        return contact
+        return unretrievable(image, uri)
     return (
         f"The origin URIs for '{publisher}' do not appear to point to a valid pkg repository.\n"
         "Please verify the repository's location and the client's network configuration.\n"
-        f"Additional details:\n\n{contact}"
+        "Additional details:\n\nUnable to contact valid package repository\n"
+        "Encountered the following error(s):\nTransport errors encountered when trying to contact repository.\n"
+        f"Reported the following errors:\n{trouble(image, uri)}"
     )
+
+
+def trouble(image: Image, uri: str, *, asked: str = "") -> str:
+    """What the transport says of an origin that does not answer; `asked`: the request below it that failed."""
+    place, bare = urlsplit(uri), uri.rstrip("/")
+    host, port = place.hostname or "", place.port or (443 if place.scheme == "https" else 80)
+    if place.scheme == "file":
+        path = place.path.rstrip("/") or "/"
+        return (
+            f"file protocol error: code: E_HTTP_NOT_FOUND (22) reason: The path '{path}' does not contain a valid "
+            f"package repository.\nRepository URL: '{bare}'."
+        )
+    if image.shelves.ever_served(uri) is None and host not in ("localhost", "127.0.0.1"):
+        reason = f"E_COULDNT_RESOLVE_HOST (6) reason: Could not resolve host: {host}"
+    else:
+        reason = f"E_COULDNT_CONNECT (7) reason: Failed to connect to {host}:{port} after 0 ms: Could not connect to server"
+    return f"Framework error: code: {reason}\nURL: '{bare}{asked}'"
+
+
+def indented(image: Image, uri: str, *, asked: str = "") -> str:
+    """The same as an item of a list: what has a URL is set off by two blanks, what is about a file is as well."""
+    return f"  {trouble(image, uri, asked=asked)}"
 
 
 def unreachable(image: Image, uri: str) -> str:
-    """What the transport says of an origin that does not answer."""
-    place = urlsplit(uri)
-    host, port = place.hostname or "", place.port or (443 if place.scheme == "https" else 80)
-    if place.scheme == "file":
-        trouble = f"code: E_FILE_COULDNT_READ_FILE (37) reason: Couldn't open file {place.path}"
-    elif image.shelves.ever_served(uri) is None:
-        trouble = f"code: E_COULDNT_RESOLVE_HOST (6) reason: Could not resolve host: {host}"
-    else:
-        trouble = f"code: E_COULDNT_CONNECT (7) reason: Failed to connect to {host} port {port}"
+    """Of a catalogue that could not be fetched."""
     return (
-        f"Unable to contact valid package repository: {uri}\n"
-        f"Encountered the following error(s):\nFramework error: {trouble}\nURL: '{uri}'"
+        f"Unable to contact valid package repository: {_slashed(uri)}\n"
+        f"Encountered the following error(s):\n{indented(image, uri)}"
     )
+
+
+def unretrievable(image: Image, uri: str) -> str:
+    """Of a package that could not be fetched."""
+    is_file = urlsplit(uri).scheme == "file"
+    said = trouble(image, uri) if is_file else indented(image, uri, asked="/versions/0/")
+    return (
+        "\nErrors were encountered while attempting to retrieve package or file data for\n"
+        f"the requested operation.\nDetails follow:\n\n{said}"
+    )
+
+
+def warning(image: Image, silent: dict[str, list[str]]) -> str:
+    """What `install` and `update` print, on standard output, when a repository did not answer and they went on."""
+    text = (
+        "\n\nWARNING: Errors were encountered when attempting to retrieve package\n"
+        "catalog information. Packages added to the affected publisher repositories since\n"
+        "the last retrieval may not be available.\n\n"
+    )
+    for name, uris in silent.items():
+        total = len(_origins(image, name))
+        what = "repository" if total == 1 else f"{len(uris)} of {total} repositories"
+        text += f"Errors were encountered when attempting to contact {what} for publisher '{name}'.\n"
+        text += "".join(f"\n{unreachable(image, uri)}" for uri in uris) + "\n"
+    return f"{text}\n"
 
 
 def not_refreshed(image: Image, silent: dict[str, list[str]], tried: int) -> PkgError:
@@ -75,7 +115,7 @@ def not_refreshed(image: Image, silent: dict[str, list[str]], tried: int) -> Pkg
     text = f"pkg: {done}/{tried} catalogs successfully updated{f' ({partial} partial)' if partial else ''}:\n"
     for name, uris in silent.items():
         share = f"{len(uris)}/{len(_origins(image, name))}"
-        text += f"\n{share} repositories for publisher '{name}' could not be refreshed.\n"
+        text += f"\n{share} repositories for publisher '{name}' could not be reached for catalog refresh.\n"
         text += "".join(f"\n{unreachable(image, uri)}" for uri in uris) + "\n"
     return PkgError(text, PARTIAL if done + partial else OOPS)
 
@@ -279,7 +319,7 @@ def _uris(have: list[str], add: Sequence[str], remove: Sequence[str], what: str)
 
 
 def _slashed(uri: str) -> str:
-    return uri if uri.endswith("/") or uri.startswith("file:") else f"{uri}/"
+    return uri if uri.endswith("/") else f"{uri}/"
 
 
 def _rank(image: Image, publisher: Publisher, given: dict[str, list[str]]) -> None:
