@@ -55,6 +55,14 @@ def test_users_with_groups_and_rights(illumos: Any) -> None:
     assert book.group("wheel") == Group("wheel", 20, ("jim", "builder", "jim"))
 
 
+def test_rights_may_go_on_after_a_backslash_and_end_at_a_comment() -> None:
+    text = "# jim::::x=y \\\njim::::a=b\n jim::::type=normal;\\\nauths=solaris.*,\\\nx # his\n\nada::::\\\n"
+    assert accounts.parse_rights(text) == {
+        "jim": (("type", "normal"), ("auths", "solaris.*,x")),
+        "ada": (),
+    }
+
+
 def test_hashes_are_read_on_request_and_stay_out_of_sight(illumos: Any) -> None:
     announce(illumos)
     illumos.answers("pfexec cat /etc/shadow", SHADOW)

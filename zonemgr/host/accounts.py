@@ -85,9 +85,13 @@ def parse_groups(text: str) -> list[Group]:
 
 
 def parse_rights(text: str) -> dict[str, tuple[tuple[str, str], ...]]:
-    """`user:qualifier:res1:res2:key=value;key=value`; comments start with `#`."""
+    """`user:qualifier:res1:res2:key=value;key=value`.
+
+    A `#` begins a comment anywhere; a backslash ends a line that goes on in the next (illumos-gate, files_common.c).
+    """
     found: dict[str, tuple[tuple[str, str], ...]] = {}
-    for name, _, _, _, attributes in _rows(text, 5, "/etc/user_attr"):
+    records = [line.partition("#")[0].strip() for line in text.replace("\\\n", "").splitlines()]
+    for name, _, _, _, attributes in _rows("\n".join(filter(None, records)), 5, "/etc/user_attr"):
         pairs = [pair.partition("=") for pair in attributes.split(";") if "=" in pair]
         found[name] = (*found.get(name, ()), *((key.strip(), value) for key, _, value in pairs))
     return found

@@ -224,7 +224,5 @@ def _templates() -> Environment:
         autoescape=False,
     )
     found.filters["q"] = shlex.quote
-    # All a user name has that a regular expression would take.
-    found.filters["key"] = lambda name: name.replace(".", "\\.")
     found.filters["sudoers"] = sudoers_name
     return found
