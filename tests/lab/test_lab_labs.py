@@ -229,7 +229,7 @@ class TestGlobalZone:
 
     def test_background_processes_stay_and_need_no_terminal(self, lab: Path) -> None:
         sh(lab, "sleep 82 > /dev/null 2>&1 & echo started")
-        assert "sleep 82" in sh(lab, "ps ax -o args")
+        assert "sleep 82" in sh(lab, "ps -e -o args")
         gz.stop(lab)
         assert not running("sleep 82")
 
@@ -247,9 +247,9 @@ class TestGlobalZone:
         other = tmp_path / "other"
         labs.create(other, flavour="omnios")
         sh(lab, "zfs create rpool/mine; sleep 83 > /dev/null 2>&1 &")
-        assert "mine" not in sh(other, "zfs list; ls /rpool; ps ax -o args")
+        assert "mine" not in sh(other, "zfs list; ls /rpool; ps -e -o args")
         labs.destroy(other)
-        assert "sleep 83" in sh(lab, "ps ax -o args")
+        assert "sleep 83" in sh(lab, "ps -e -o args")
 
     def test_a_lab_inside_a_lab_is_refused(self, lab: Path) -> None:
         ended = run(lab, *command(lab, ["true"]))

@@ -51,7 +51,7 @@ def up(host: Path) -> Path:
 
 def test_a_zone_stays_up_between_runs(up: Path) -> None:
     sh(up, "zlogin web 'nohup sleep 91 > /dev/null 2>&1 &'")
-    assert "sleep 91" in sh(up, "zlogin web ps ax -o args")
+    assert "sleep 91" in sh(up, "zlogin web ps -e -o args")
 
 
 def test_a_program_is_compiled_in_the_zone(up: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_loop_that_reads_a_file_loses_it_to_zlogin(up: Path) -> None:
 def test_killing_zlogin_leaves_its_command_to_halt(up: Path) -> None:
     command = "rm -f /export/work/started; zlogin web 'echo started > /work/started; sleep 92' & "
     sh(up, command + "until test -s /export/work/started; do sleep 0.05; done; kill -9 $!; wait")
-    assert "sleep 92" in sh(up, "zlogin web ps ax -o args")
+    assert "sleep 92" in sh(up, "zlogin web ps -e -o args")
     sh(up, "zoneadm -z web halt")
     assert not running("sleep 92")
 
@@ -83,7 +83,7 @@ def test_a_killed_run_leaves_the_zones_command_too(up: Path) -> None:
         assert process.stdout.readline() == "ready\n"
         process.kill()
         process.wait()
-    assert "sleep 93" in sh(up, "zlogin web ps ax -o args")
+    assert "sleep 93" in sh(up, "zlogin web ps -e -o args")
     sh(up, "zoneadm -z web halt")
 
 

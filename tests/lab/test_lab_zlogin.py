@@ -259,7 +259,7 @@ class TestEnding:
         ended = up.run("zlogin", "web", "sleep 60 & echo started", limit=50)
         assert (ended.exit_code, ended.stdout) == (0, "started\n")
         assert time.monotonic() - started < 50
-        assert "sleep 60" in up.sh("ps ax -o args")
+        assert "sleep 60" in up.sh("ps -e -o args")
 
     def test_closing_one_output_loses_the_rest_of_the_other(self, up: Stage) -> None:
         ended = up.run("zlogin", "-S", "web", "exec 2>&-; echo before; sleep 0.3; echo lost")
@@ -289,7 +289,7 @@ class TestEnding:
     def test_a_time_limit_leaves_the_process_running_in_the_zone(self, up: Stage) -> None:
         with pytest.raises(TimeLimit):
             up.run("zlogin", "web", "sleep 61", limit=0.3)
-        assert "sleep 61" in up.sh("ps ax -o args")
+        assert "sleep 61" in up.sh("ps -e -o args")
         up.halt()
 
     def test_halting_the_zone_ends_what_runs_in_it(self, up: Stage) -> None:
@@ -298,7 +298,7 @@ class TestEnding:
             target=lambda: ended.append(_zlogin_in_a_process(up, "echo ready; sleep 62").wait(30))
         )
         session.start()
-        while "sleep 62" not in up.sh("ps ax -o args"):
+        while "sleep 62" not in up.sh("ps -e -o args"):
             time.sleep(0.02)
         up.halt()
         session.join(30)
@@ -316,7 +316,7 @@ class TestEnding:
         assert session.stdout.readline() == "ready\n"
         session.terminate()
         assert session.wait(30) == -signal.SIGTERM
-        assert "sleep 63" in up.sh("ps ax -o args")
+        assert "sleep 63" in up.sh("ps -e -o args")
 
 
 def _zlogin_in_a_process(stage: Stage, script: str) -> subprocess.Popen[str]:

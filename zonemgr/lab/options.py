@@ -30,7 +30,10 @@ def parse(
     try:
         found, rest = read(list(words), letters, spelled)
     except getopt.GetoptError as trouble:
-        raise BadOption(trouble.opt, missing="requires argument" in trouble.msg) from None
+        letter = (
+            trouble.opt if long is not None or len(trouble.opt) == 1 else "-"
+        )  # getopt(3C) has no long ones
+        raise BadOption(letter, missing="requires argument" in trouble.msg) from None
     return [
         (names.get(name[2:], name[1:]) if name.startswith("--") else name[1:], v) for name, v in found
     ], rest

@@ -1,18 +1,16 @@
-"""pgrep and pkill of the global zone, for the processes of zones (-z); fuser, which is refused.
-
-With -z only what runs in cells is looked at. Without it, and in a zone, the machine's own command is run.
-"""
+"""pgrep and pkill of illumos, for the lab's processes in the global zone and in zones (gate, cmd/pgrep/pgrep.c)."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from zonemgr.lab import options, processes
+from zonemgr.lab import killing, options, proctable
 from zonemgr.lab.call import Call
-from zonemgr.lab.world import World
+from zonemgr.lab.proctable import Names, Process
 
 CRITERIA = (
     "\t[-u euidlist] [-U uidlist] [-G gidlist] [-J projidlist]\n"
@@ -22,151 +20,166 @@ USAGE = {
     "pgrep": "Usage: pgrep [-flnovx] [-d delim] [-P ppidlist] [-g pgrplist] [-s sidlist]\n" + CRITERIA,
     "pkill": "Usage: pkill [-signal] [-fnovx] [-P ppidlist] [-g pgrplist] [-s sidlist]\n" + CRITERIA,
 }
-FOUND, NONE, WRONG, FATAL = 0, 1, 2, 3
+LETTERS = {"pgrep": "flnovxc:d:D:u:U:G:P:g:s:t:z:J:T:", "pkill": "fnovxc:D:u:U:G:P:g:s:t:z:J:T:"}
+CRITERION = "cuUGPgstzJT"
+NOT_EMULATED = "DJT"
+FOUND, NONE, WRONG = 0, 1, 2
+
+
+class Refused(Exception):
+    """It ends with status 2; the text, and the usage where `usage` says so."""
+
+    def __init__(self, text: str, *, usage: bool = False) -> None:
+        super().__init__(text)
+        self.text, self.usage = text, usage
+
+
+@dataclass
+class Criteria:
+    """What a process has to match: each list that was given, and the pattern."""
+
+    lists: dict[str, set[int | str]] = field(default_factory=dict)
+    pattern: re.Pattern[str] | None = None
+    flags: set[str] = field(default_factory=set)
+
+    def matches(self, each: Process) -> bool:
+        values: dict[str, int | str] = {
+            "c": each.contract, "u": each.uid, "U": each.uid, "G": each.gid, "P": each.parent,
+            "g": each.process_group, "s": each.session, "t": each.terminal, "z": each.zone_id,
+        }  # fmt: skip
+        wanted = all(values[letter] in wanted for letter, wanted in self.lists.items())
+        return (wanted and self._pattern(each)) != ("v" in self.flags)
+
+    def _pattern(self, each: Process) -> bool:
+        if self.pattern is None:
+            return True
+        subject = each.args if "f" in self.flags else each.name
+        found = self.pattern.fullmatch(subject) if "x" in self.flags else self.pattern.search(subject)
+        return found is not None
 
 
 def command(call: Call) -> int:
-    name = call.name
-    if call.zone is not None or not any(word.startswith("-") and "z" in word for word in call.argv[1:]):
-        return _machines(call)
-    words, number = list(call.argv[1:]), signal.SIGTERM
-    if name == "pkill" and words and re.fullmatch(r"-([A-Z][A-Z0-9]+|\d+)", words[0]):
-        try:
-            number = _signal(words.pop(0)[1:])
-        except ValueError:
-            return _usage(call, name, "")
+    name = "pkill" if call.name.endswith("pkill") else "pgrep"
     try:
-        found, patterns = options.parse(words, "flnovxc:d:D:u:U:G:P:g:s:t:z:J:T:")
-    except options.BadOption as bad:
-        what = "option requires an argument" if bad.missing else "illegal option"
-        return _usage(call, name, f"{name}: {what} -- {bad.letter}\n")
-    given = dict(found)
-    if len(patterns) > 1 or not (patterns or "z" in given) or (name == "pkill" and given.keys() & {"l", "d"}):
-        return _usage(call, name, "")
-    if "z" not in given or given.keys() - set("zflxd"):
-        return call.fail(f"lab: {name} without -z, or with more than -f, -l, -x and -d, is not emulated")
-    zones = _zones(call, given["z"])
-    if zones is None:
+        return _command(call, name)
+    except Refused as no:
+        call.err(f"{name}: {no.text}\n" if no.text else "")
+        call.err(USAGE[name] if no.usage else "")
         return WRONG
-    every = [each for zone in zones for each in in_zone(call.world, zone)]
-    pids = [(pid, text) for pid, text in every if _matches(pid, text, patterns, given)]
+
+
+def _command(call: Call, name: str) -> int:
+    words, number = list(call.argv[1:]), int(signal.SIGTERM)
+    if name == "pkill" and words and words[0].startswith("-"):
+        named = killing.signal_number(words[0][1:])
+        if named is not None:
+            number = named
+            words.pop(0)
+    found, patterns = _parse(words, LETTERS[name])
+    criteria = _criteria(call, found, patterns)
+    rows = [each for each in proctable.table(call) if not each.zombie and not _is_me(each)]
+    rows = _ends([each for each in rows if criteria.matches(each)], criteria.flags)
     if name == "pgrep":
-        lines = [
-            f"{pid:>5} {text if 'f' in given else _comm(pid)}" if "l" in given else str(pid)
-            for pid, text in pids
-        ]
-        if lines:
-            call.out(given.get("d", "\n").join(lines) + "\n")
-        return FOUND if lines else NONE
-    return _kill(call, [pid for pid, _ in pids], number)
+        _print(call, rows, criteria.flags, dict(found).get("d", "\n"))
+        return FOUND if rows else NONE
+    for each in rows:
+        trouble = killing.kill(call, each, number)
+        if trouble:
+            call.err(f"pkill: Failed to signal pid {each.pid}: {trouble}\n")
+    return FOUND if rows else NONE
 
 
-def _machines(call: Call) -> int:
-    path = f"/.lab/usr/bin/{call.name}"
-    if Path(path).exists():
-        os.execve(path, call.argv, call.env)
-    return call.fail(f"lab: {call.name} without -z is not emulated")
+def _is_me(each: Process) -> bool:
+    return each.real and each.pid == os.getpid()
 
 
-def _usage(call: Call, name: str, before: str) -> int:
-    call.err(before + USAGE[name])
-    return WRONG
-
-
-def _signal(text: str) -> signal.Signals:
-    try:
-        return (
-            signal.Signals(int(text)) if text.isdigit() else signal.Signals[f"SIG{text.removeprefix('SIG')}"]
-        )
-    except (KeyError, ValueError):
-        raise ValueError(text) from None
-
-
-def _zones(call: Call, text: str) -> list[str] | None:
-    """Active zones by name or id; None (and a line) when one is no such."""
-    active = {
-        str(row["name"]): str(row["id"]) for row in call.world.db.execute("select name, id from kernel_zones")
-    }
-    found = []
-    for each in re.split(r"[,\t ]", text):
-        zone = next((name for name, number in active.items() if each in (name, number)), None)
-        if zone is None and each not in ("global", "0"):
-            call.err(f"{call.name}: invalid zone name -- {each}\n")
-            return None
-        if zone is None:
-            call.err(f"lab: {call.name} of the global zone's processes is not emulated\n")
-            return None
-        found.append(zone)
-    return found
-
-
-def in_zone(world: World, zone: str) -> list[tuple[int, str]]:
-    """Processes of a zone with their command lines; not the first, which stands in for zsched and init."""
-    from zonemgr.lab import cell
-
-    firsts = set(cell.firsts(world, zone))
-    spaces = {_space(first) for first in firsts} - {""}
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) not in firsts and _space(int(entry.name)) in spaces:
-            pid = int(entry.name)
-            if processes.stat(pid).parent not in firsts or not _is_part_of_first(pid):
-                found.append((pid, _args(pid)))
-    return sorted(found)
-
-
-def _is_part_of_first(pid: int) -> bool:
-    return _args(pid) == "sleep 2147483647"
-
-
-def _space(pid: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/ns/pid") if processes.stat(pid).state not in "ZX" else ""
-    except (OSError, ValueError):
-        return ""
-
-
-def _args(pid: int) -> str:
-    try:
-        return (
-            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-        )
-    except OSError:
-        return ""
-
-
-def _comm(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _matches(pid: int, text: str, patterns: list[str], given: dict[str, str]) -> bool:
-    if not patterns:
-        return True
-    subject = text if "f" in given else _comm(pid)
-    try:
-        return bool(re.fullmatch(patterns[0], subject) if "x" in given else re.search(patterns[0], subject))
-    except re.error:
-        return False
-
-
-def _kill(call: Call, pids: list[int], number: signal.Signals) -> int:
-    status = FOUND if pids else NONE
-    for pid in pids:
-        if not call.privileged:
-            call.err(f"pkill: Failed to signal pid {pid}: Not owner\n")
-            status = WRONG
-            continue
+def _parse(words: Sequence[str], letters: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Options may stand behind the pattern too."""
+    found: list[tuple[str, str]] = []
+    patterns: list[str] = []
+    rest = list(words)
+    while rest:
         try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue
-        except PermissionError:
-            call.err(f"pkill: Failed to signal pid {pid}: Not owner\n")
-            status = WRONG
-    return status
+            some, rest = options.parse(rest, letters)
+        except options.BadOption as bad:
+            raise Refused(f"illegal option -- {bad.letter}", usage=True) from None
+        found += some
+        if rest:
+            if patterns:
+                raise Refused(f"illegal argument -- {rest[0]}", usage=True)
+            patterns.append(rest.pop(0))
+    return found, patterns
+
+
+def _criteria(call: Call, found: Sequence[tuple[str, str]], patterns: Sequence[str]) -> Criteria:
+    criteria = Criteria(flags={letter for letter, value in found if not value})
+    for letter, value in found:
+        if letter in NOT_EMULATED:
+            raise Refused(f"lab: -{letter} is not emulated")
+        if letter in CRITERION:
+            criteria.lists.setdefault(letter, set()).update(_list(call, letter, value))
+    if {"n", "o"} <= criteria.flags:
+        raise Refused("-n and -o are mutually exclusive", usage=True)
+    if not criteria.lists and not patterns:
+        raise Refused("No matching criteria specified", usage=True)
+    if patterns:
+        try:
+            criteria.pattern = re.compile(patterns[0])
+        except re.error as trouble:
+            raise Refused(f"{patterns[0]}: {trouble}") from None
+    return criteria
+
+
+def _list(call: Call, letter: str, text: str) -> list[int | str]:
+    words = re.split(r"[,\t ]+", text.strip(", \t"))
+    if letter == "t":
+        return ["" if word == "none" else word for word in words]
+    return [_one(call, letter, word) for word in words]
+
+
+def _one(call: Call, letter: str, word: str) -> int:
+    if letter == "z":
+        return _known(proctable.zone_id(call, word), "zone", word)
+    if letter in "uUG":
+        return int(word) if word.isdigit() else _known(_lookup(call, letter)(word), _kind(letter), word)
+    if not word.isdigit():
+        raise Refused(f"invalid argument for option '{letter}' -- {word}")
+    own: dict[str, Callable[[], int]] = {"g": os.getpgrp, "s": lambda: os.getsid(0)}
+    return own[letter]() if int(word) == 0 and letter in own else int(word)
+
+
+def _kind(letter: str) -> str:
+    return "group" if letter == "G" else "user"
+
+
+def _lookup(call: Call, letter: str) -> Callable[[str], int | None]:
+    from zonemgr.lab import place
+
+    names = Names(place.here(call).root)
+    return names.gid if letter == "G" else names.uid
+
+
+def _known(number: int | None, kind: str, word: str) -> int:
+    if number is None:
+        raise Refused(f"invalid {kind} name -- {word}")
+    return number
+
+
+def _ends(rows: list[Process], flags: set[str]) -> list[Process]:
+    """With -n only the newest, with -o the oldest: the first of those that began at the same time."""
+    if not rows or not flags & {"n", "o"}:
+        return rows
+    return [
+        max(rows, key=lambda each: each.start) if "n" in flags else min(rows, key=lambda each: each.start)
+    ]
+
+
+def _print(call: Call, rows: Sequence[Process], flags: set[str], delimiter: str) -> None:
+    lines = [
+        f"{each.pid:>5} {each.args if 'f' in flags else each.name}" if "l" in flags else str(each.pid)
+        for each in rows
+    ]
+    call.out(delimiter.join(lines) + "\n" if lines else "")
 
 
 def fuser(call: Call) -> int:

@@ -83,12 +83,13 @@ def write(lab: Path) -> Interpreter:
     (lab / "pyc").mkdir(exist_ok=True)
     for folder in (lab / "programs/usr/sbin", lab / "programs/usr/bin"):
         folder.mkdir(parents=True, exist_ok=True)
-        for name in sorted({*tools.TOOLS, *tools.IN_ZONE}):
+        for name in sorted({*tools.TOOLS, *tools.IN_ZONE} - {"ps", "pkill"}):
             _put(folder / name, _shim(name, python))
         _put(folder / "zonemgr", _zonemgr_shim())
         _put(folder / "id", ID)
         _put(folder / "lab-id", _shim("id", python))
-        _put(folder / "lab-pkill", _shim("pkill", python))
+        for name in ("ps", "pkill"):
+            _put(folder / f"lab-{name}", _shim(name, python))
         _put(folder / "ps", contracts.PS)
         _put(folder / "pkill", contracts.PKILL)
     _link(lab / "programs/usr/sbin/sh", "/bin/sh")

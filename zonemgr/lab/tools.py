@@ -29,6 +29,8 @@ TOOLS: dict[str, str] = {
     "svccfg": "smf:svccfg",
     "pgrep": "pgrep:command",
     "pkill": "pgrep:command",
+    "ps": "ps:ps",
+    **{name: f"ptools:{name}" for name in ("ptree", "pargs", "pwdx", "prstat")},
     "fuser": "pgrep:fuser",
     "digest": "digest:digest",
 }
@@ -71,6 +73,8 @@ IN_ZONE: dict[str, str] = {
     "ifconfig": "ifconfig:ifconfig",
     "pgrep": "pgrep:command",
     "pkill": "pgrep:command",
+    "ps": "ps:ps",
+    **{name: f"ptools:{name}" for name in ("ptree", "pargs", "pwdx", "prstat")},
     **dict.fromkeys(("useradd", "usermod", "userdel", "groupadd", "groupdel"), "inzone:ask"),
     **dict.fromkeys(("groupmod", "roleadd", "rolemod", "roledel", "passmgmt", "fuser"), "inzone:refused"),
 }

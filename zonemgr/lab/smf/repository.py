@@ -51,6 +51,7 @@ class Repository:
     sulogin: bool = False  # the console waits for the root password; console-login cannot start
     reboot: bool = False  # the zone asked for a reboot and still waits for it
     first: bool = False  # this boot is the one that imports the manifests
+    killed: dict[str, float] = field(default_factory=dict)  # when a program of SMF's own was last killed
 
     def of(self, fmri: str) -> Kept:
         return self.kept.setdefault(fmri, Kept())
@@ -65,7 +66,7 @@ class Repository:
     def begin(self, boot: float) -> None:
         """Forget what belonged to an earlier boot."""
         self.boot, self.current, self.passing, self.sulogin, self.reboot = boot, "", {}, False, False
-        self.first = False
+        self.first, self.killed = False, {}
 
 
 def load(root: Path) -> Repository | None:
@@ -142,11 +143,12 @@ def _to_json(repository: Repository) -> dict[str, Any]:
     plain["kept"] = {fmri: vars(kept) for fmri, kept in repository.kept.items() if kept != Kept()}
     passing = {fmri: vars(each) for fmri, each in repository.passing.items() if each != Passing()}
     flags = {"sulogin": repository.sulogin, "reboot": repository.reboot, "first": repository.first}
-    if repository.current or passing or any(flags.values()):
+    if repository.current or passing or repository.killed or any(flags.values()):
         plain["volatile"] = {
             "boot": repository.boot,
             "current": repository.current,
             "passing": passing,
+            **({"killed": repository.killed} if repository.killed else {}),
             **flags,
         }
     return plain
@@ -164,4 +166,5 @@ def _from_json(plain: dict[str, Any]) -> Repository:
         bool(volatile.get("sulogin", False)),
         bool(volatile.get("reboot", False)),
         bool(volatile.get("first", False)),
+        {str(name): float(when) for name, when in volatile.get("killed", {}).items()},
     )
