@@ -68,11 +68,21 @@ def create(
         str, typer.Option(metavar="openindiana|omnios", help="Which host to play.")
     ] = "openindiana",
     latency: Annotated[str, typer.Option(metavar="none|illumos", help="How slow its commands are.")] = "none",
+    zfs: Annotated[
+        str,
+        typer.Option(metavar="emulated|system", help="Whose ZFS: the lab's own, or this machine's OpenZFS."),
+    ] = "emulated",
+    pool: Annotated[
+        str,
+        typer.Option(
+            metavar="POOL/DATASET", help="With --zfs system: the dataset all of the lab's are below."
+        ),
+    ] = "",
     dir_option: Annotated[str, typer.Option("--dir", hidden=True)] = "",
 ) -> None:
     """Make a lab: a host on its first day, with a pool, a network card and three accounts."""
     place = _place(directory or dir_option)
-    labs.create(place, flavour, latency)
+    labs.create(place, flavour, latency, _zfs(zfs, pool))
     runtime: Runtime = ctx.obj
     runtime.screen.note(
         f"a lab that plays {flavour} is in {place}; enter it with: zonemgr lab shell{_option(place)}"
@@ -158,6 +168,19 @@ def destroy(
         raise UsageError("nothing was removed", hint="say --yes to mean it")
     labs.destroy(place)
     ctx.obj.screen.note(f"the lab in {place} is gone")
+
+
+def _zfs(kind: str, pool: str) -> dict[str, str] | None:
+    """The settings of a lab on this machine's OpenZFS; None for the emulated one."""
+    from zonemgr.lab.openzfs import lifecycle
+
+    if kind not in ("emulated", "system"):
+        raise UsageError(f"no ZFS {kind!r}", hint="--zfs emulated, or --zfs system")
+    if kind == "emulated":
+        if pool:
+            raise UsageError("--pool is about this machine's ZFS", hint="say --zfs system, too")
+        return None
+    return lifecycle.settings(pool)
 
 
 def _agreed(place: Path) -> bool:

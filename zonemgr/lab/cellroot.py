@@ -55,6 +55,7 @@ class Plan:
     nfs: tuple[Nfs, ...] = ()  # mounted earlier in this boot: for a cell that is not the zone's first
     mnttab: Path | None = None  # the file with what is mounted
     door: Path | None = None  # the folder of the socket at which the cell is answered
+    live: bool = False  # what is mounted later below the root outside is to be seen inside
 
     def order(self) -> Order:
         from zonemgr.lab.kernel import Order
@@ -88,7 +89,8 @@ def plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bo
     datasets = () if scratch else tuple(config.dataset)
     nfs = () if scratch else tuple(autofs.mounted_in(world, zone))
     mnttab = None if scratch or row is None else zonefs.write_mnttab(world, zone)
-    return Plan(world.dir, zone, root, scratch, inside, tuple(shown), facts, named, datasets, nfs, mnttab)
+    first = (world.dir, zone, root, scratch, inside, tuple(shown), facts, named, datasets, nfs, mnttab)
+    return Plan(*first, live=bool(world.pool))
 
 
 def _links(world: World, zone: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -177,7 +179,7 @@ def build(plan: Plan, outside: Outside, clean: bool) -> None:
     from zonemgr.lab import namespaces as ns
     from zonemgr.lab import rootfs
 
-    ns.mount("", "/", flags=ns.REC | ns.PRIVATE)
+    ns.mount("", "/", flags=ns.REC | (ns.SLAVE if plan.live else ns.PRIVATE))
     outside.enter("root", empty=plan.scratch)
     rootfs.proc(outside)
     if plan.scratch:

@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 from zonemgr.lab import options, zonefs
 from zonemgr.lab.call import Call
-from zonemgr.lab.zfs.catalogue import Catalogue
-from zonemgr.lab.zfs.space import Space
+from zonemgr.lab.zfs import mnttab
 from zonemgr.lab.zfs.text import nice
 from zonemgr.lab.zfs.zones import View, view
 from zonemgr.lab.zonefs import Entry
@@ -79,16 +78,12 @@ def _show(call: Call, where: View, listed: list[Entry], given: set[str]) -> None
 
 
 def _sizes(call: Call, where: View) -> Callable[[Entry], tuple[int, int]]:
-    cat = Catalogue(call.world)
-    space = Space(cat)
-
     def of(entry: Entry) -> tuple[int, int]:
         if entry.type in ("zfs", "lofs"):
             path = where.outside(entry.point) if entry.type == "zfs" else entry.special
-            mounted = cat.mount_holding(path)
+            mounted = mnttab.holding(call.world, path)
             if mounted is not None:
-                ds = cat.by_id(mounted.ds)
-                return space.refer(ds), space.available(ds)
+                return mnttab.sizes(call.world, mounted.dataset)
         if entry.special == "swap":
             return 0, 4 * 1024**3
         return 0, 0

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from zonemgr.lab import processes, programs
-from zonemgr.lab.world import MACHINE_MARK, OWN, LabError, World
+from zonemgr.lab.world import MACHINE_MARK, OWN, LabError, World, pool_of
 
 INSIDE = Path("/.lab/gz.json")  # there in a lab's global zone only
 
@@ -102,7 +102,10 @@ def ensure(lab: Path) -> tuple[Holder, bool]:
         if holder is not None:
             holder.end()
         _boot(lab)
-        return _start(lab), True
+        holder = _start(lab)
+        if pool_of(lab):
+            enter(holder, _mount_datasets)
+        return holder, True
 
 
 def _boot(lab: Path) -> None:
@@ -119,10 +122,24 @@ def _boot(lab: Path) -> None:
         world.close()
 
 
+def _mount_datasets() -> int:
+    """In the global zone that has just begun: nothing of the machine's ZFS is mounted in it yet."""
+    from zonemgr.lab.openzfs import lifecycle
+
+    lifecycle.boot(World(Path("/.lab/dir")))
+    return 0
+
+
 def _start(lab: Path) -> Holder:
     programs.write(lab)
     machine = _prepare(lab)
-    order = {"dir": str(lab), "machine": machine, "also": _also(lab), "prefix": sys.prefix}
+    order = {
+        "dir": str(lab),
+        "machine": machine,
+        "also": _also(lab),
+        "prefix": sys.prefix,
+        "pool": pool_of(lab),
+    }
     where = str(programs.package_parent())
     start = f"import sys; sys.path.insert(0, {where!r}); from zonemgr.lab.holder import main; main()"
     python = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)

@@ -121,13 +121,19 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
         except OSError:
             unseen.append(name)
     _show_lab(outside, lab, order["also"])
+    if order.get("pool"):
+        _show_zfs(outside)
     outside.leave()
+    if order.get("pool"):
+        ns.mount("", "/", flags=ns.REC | ns.SHARED)  # so that zones see what is mounted in them later
     return {"unseen": unseen, "also": order["also"]}
 
 
 def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
     outside, unseen = rootfs.Outside(), []
     outside.hold("root", lab / "host", follow=False)
+    if order.get("pool"):
+        _hold_zfs(outside)
     for name, path in (("usr", "/usr"), ("proc", "/proc"), ("etc", "/etc"), ("lab/dir", lab)):
         outside.hold(name, path)
     outside.hold("lab/venv", order["prefix"])
@@ -140,6 +146,23 @@ def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
         except OSError:
             unseen.append(name)
     return outside, unseen
+
+
+ZFS = ("/dev/zfs", "/sys/module/zfs")  # what the machine's zfs commands ask the kernel by
+
+
+def _hold_zfs(outside: rootfs.Outside) -> None:
+    for path in ZFS:
+        try:
+            outside.hold(path, path)
+        except OSError:
+            raise LabError(f"the lab needs OpenZFS, and this machine's kernel has no {path}") from None
+
+
+def _show_zfs(outside: rootfs.Outside) -> None:
+    for path in ZFS:
+        if not os.path.exists(path):
+            outside.bind(path, path)
 
 
 def _show_lab(outside: rootfs.Outside, lab: Path, also: Sequence[str]) -> None:

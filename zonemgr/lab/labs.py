@@ -33,9 +33,19 @@ def default_directory() -> Path:
     return Path(here) if here else Path(data, "zonemgr", "lab")
 
 
-def create(directory: Path, flavour: str = "openindiana", latency: str = "none") -> None:
-    """Make a lab; raises LabError when the directory has something in it or a name is unknown."""
-    world.create(directory, flavour=flavour, latency=latency).close()
+def create(
+    directory: Path, flavour: str = "openindiana", latency: str = "none", zfs: Mapping[str, str] | None = None
+) -> None:
+    """Make a lab; raises LabError when the directory has something in it or a name is unknown.
+
+    `zfs`: as for world.create.
+    """
+    if zfs is None:
+        world.create(directory, flavour=flavour, latency=latency).close()
+        return
+    from zonemgr.lab.openzfs import lifecycle
+
+    lifecycle.in_private(lambda: world.create(directory, flavour=flavour, latency=latency, zfs=zfs).close())
 
 
 def run(directory: Path, argv: Sequence[str], fault_specs: Sequence[str] = (), user: str = "root") -> int:
@@ -253,6 +263,10 @@ def destroy(directory: Path) -> None:
         raise LabError(f"{directory} has something in it that is not the lab's: {', '.join(strange)}")
     lab = directory.resolve()
     gz.stop(lab)
+    if (lab / "lab.json").is_file():
+        from zonemgr.lab.openzfs import lifecycle
+
+        lifecycle.destroy(lab)
     with suppress(FileNotFoundError):
         (lab / "lab.json").unlink()
     _remove(lab)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zonemgr.lab.call import Call, Finished
-from zonemgr.lab.zfs.catalogue import Catalogue, Ds
+from zonemgr.lab.zfs import mnttab
 
 ACTIVE = "org.opensolaris.libbe:active"
 PARENT = "org.opensolaris.libbe:parentbe"
@@ -47,10 +47,10 @@ class Zone:
     def __init__(self, call: Call, root: str) -> None:
         """Raises BeError where the zone's root is no dataset: then there are none."""
         self._root, self._world = root, call.world
-        held = Catalogue(call.world).mount_holding(root)
+        held = mnttab.holding(call.world, root)
         if held is None or held.path != root:
             raise BeError("the zone's root is not a dataset")
-        self.dataset = Catalogue(call.world).by_id(held.ds).name
+        self.dataset = held.dataset
         self.container = self.dataset.rpartition("/")[0]
         self._call = replace(call, given=tuple(dict.fromkeys((*call.given, self.container))))
 
@@ -91,25 +91,23 @@ class Zone:
 
     def every(self) -> list[Be]:
         """Oldest first."""
-        cat = Catalogue(self._world)
-        top = cat.get(self.container)
-        found = [self._be(cat, ds) for ds in cat.children(top)] if top is not None else []
+        mounted = {each.dataset: each.path for each in mnttab.entries(self._world)}
+        found = [self._be(name, mounted.get(name)) for name in mnttab.children(self._world, self.container)]
         return sorted(found, key=lambda each: each.created)
 
-    def _be(self, cat: Catalogue, ds: Ds) -> Be:
-        mounted = cat.mount(ds)
-        where = mounted.path.removeprefix(self._root) or "/" if mounted else ""
-        parent = self._get(ds.name, PARENT)
+    def _be(self, dataset: str, point: str | None) -> Be:
+        where = point.removeprefix(self._root) or "/" if point else ""
+        parent = self._get(dataset, PARENT)
         return Be(
-            ds.name.rpartition("/")[2],
-            ds.name,
-            ds.name == self.dataset,
-            self._get(ds.name, ACTIVE) == "on",
+            dataset.rpartition("/")[2],
+            dataset,
+            dataset == self.dataset,
+            self._get(dataset, ACTIVE) == "on",
             parent != self._get(self.dataset, PARENT) or not parent,
             where,
-            int(self._get(ds.name, "used") or 0),
-            self._get(ds.name, POLICY) or "static",
-            int(self._get(ds.name, "creation") or 0),
+            int(self._get(dataset, "used") or 0),
+            self._get(dataset, POLICY) or "static",
+            int(self._get(dataset, "creation") or 0),
         )
 
     def names(self) -> set[str]:
@@ -213,14 +211,10 @@ class Zone:
 
     def content(self, name: str) -> Path:
         """Where the files of a BE are on this machine."""
-        from zonemgr.lab.zfs.mounting import content
-        from zonemgr.lab.zfs.store import Store
-
-        cat = Catalogue(self._world)
-        ds = cat.get(f"{self.container}/{name}")
-        if ds is None:
+        found = mnttab.content(self._world, f"{self.container}/{name}")
+        if found is None:
             raise BeError(f"{name} does not exist")
-        return content(cat, Store(self._world), ds)[0]
+        return found
 
 
 def valid(name: str) -> bool:

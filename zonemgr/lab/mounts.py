@@ -6,8 +6,7 @@ import os
 import time
 
 from zonemgr.lab.call import Call
-from zonemgr.lab.zfs import mounting
-from zonemgr.lab.zfs.catalogue import Catalogue, Mount
+from zonemgr.lab.zfs import mnttab, mounting
 from zonemgr.lab.zfs.job import Job
 from zonemgr.lab.zfs.names import FS
 from zonemgr.lab.zfs.store import changing, reconcile
@@ -65,6 +64,10 @@ def _mount(call: Call, found: dict[str, str], given: set[str], operands: list[st
     if refused:
         return call.fail(f"lab: mount -{min(refused)} is not emulated")
     opts = ",".join(part for part in ("ro" if "r" in given else "", found.get("o", "")) if part)
+    if call.world.pool:
+        from zonemgr.lab.openzfs import mountcmd
+
+        return mountcmd.by_hand(call, operands, opts, overlay="O" in given)
     with changing(call.world) as store:
         job = Job(call, store)
         try:
@@ -125,33 +128,13 @@ def _manual_mount(job: Job, operands: list[str], opts: str, *, overlay: bool) ->
 # -- what is mounted -----------------------------------------------------------------------------------------
 
 
-def mnttab_options(cat: Catalogue, mounted: Mount) -> list[str]:
-    """As the kernel writes them into /etc/mnttab: every one that can be on or off."""
-    ds = cat.by_id(mounted.ds)
-
-    def option(name: str, yes: str, no: str) -> str:
-        return yes if mounting.temporary(cat, ds, name).text == "on" else no
-
-    return [
-        option("readonly", "ro", "rw"),
-        option("devices", "devices", "nodevices"),
-        option("setuid", "setuid", "nosetuid"),
-        option("nbmand", "nbmand", "nonbmand"),
-        option("exec", "exec", "noexec"),
-        option("xattr", "xattr", "noxattr"),
-        option("atime", "atime", "noatime"),
-    ]
-
-
 def _list(call: Call, given: set[str]) -> int:
-    cat = Catalogue(call.world)
-    cat.bulk_mounts()
-    for mounted in cat.mounts():
-        special, opts = cat.by_id(mounted.ds).name, mnttab_options(cat, mounted)
+    for mounted in mnttab.entries(call.world):
+        special, opts = mounted.dataset, list(mounted.options)
         if "p" in given:
             call.out(f"{special} - {mounted.path} zfs - no {','.join(opts)}\n")
             continue
-        when = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(int(mounted.at)))
+        when = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(mounted.at))
         if "v" in given:
             call.out(f"{special} on {mounted.path} type zfs {_flags(opts, 'read-only')} on {when}\n")
         else:
@@ -207,6 +190,10 @@ def umount(call: Call) -> int:
         reason = autofs.detach(call.world, call.zone, what) if call.privileged else None
         if reason is not None:
             return call.fail(f"nfs umount: {what}: {reason}") if reason else 0
+    if call.world.pool:
+        from zonemgr.lab.openzfs import mountcmd
+
+        return mountcmd.unmount_by_hand(call, operands[0], force="f" in given)
     with changing(call.world) as store:
         job = Job(call, store)
         try:

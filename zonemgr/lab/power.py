@@ -21,6 +21,10 @@ def reboot(world: World) -> None:
 
 def _file_systems(world: World) -> None:
     """What is mounted by hand (zone roots are) is not there after a boot; what mounts itself is."""
+    from zonemgr.lab import zfs
+
+    if world.pool and not zfs.mounts(world)[1:]:
+        return  # mounts go with the namespace they were in, and are made when the next one begins: see gz
     root = Call(world, ["zfs"])
     listed = root.run("zfs", "list", "-H", "-t", "filesystem", "-o", "name,mountpoint,canmount,zoned,mounted")
     rows = [line.split("\t") for line in listed.stdout.splitlines()]
@@ -29,8 +33,6 @@ def _file_systems(world: World) -> None:
         for name, point, can, zoned, yes in rows
         if yes == "yes" and (point == "legacy" or can != "on" or zoned == "on")
     }
-    from zonemgr.lab import zfs
-
     for name, path in reversed(zfs.mounts(world)):
         if name in by_hand and path != "/":
             root.run("umount", "-f", path)

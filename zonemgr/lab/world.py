@@ -17,11 +17,12 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 LAYOUT = 1
+INSIDE = Path("/.lab/dir")  # a lab's directory as its global zone sees it
 FLAVOURS = ("openindiana", "omnios")
 LATENCIES = ("none", "illumos")
 
@@ -37,6 +38,11 @@ class LabError(Exception):
     """The lab itself (not the host it plays) cannot go on; the text says what to do."""
 
 
+def pool_of(directory: Path) -> str:
+    """POOL/DATASET of the machine's ZFS that a lab lives in; "" where its ZFS is emulated."""
+    return str(json.loads((directory / "lab.json").read_text()).get("pool", ""))
+
+
 class World:
     """An open lab. Cheap to open; one per emulated command in program mode, one per test in-process."""
 
@@ -50,7 +56,11 @@ class World:
             ) from None
         self.flavour: str = self.settings["flavour"]
         self.latency: str = self.settings["latency"]
-        self.host = directory / "host"
+        self.pool: str = self.settings.get(
+            "pool", ""
+        )  # POOL/DATASET of the machine's ZFS; "": it is emulated
+        # File systems of the machine's ZFS are mounted in the global zone's namespace only, whose root this is.
+        self.host = Path("/") if self.pool and directory == INSIDE else directory / "host"
         self.store = directory / "store"
         self._connections: dict[int, sqlite3.Connection] = {}  # by process
         self._depth = 0
@@ -167,8 +177,18 @@ FIRST_DAY: list[Callable[[World], None]] = []
 HOST_BOOT: list[Callable[[World], None]] = []
 
 
-def create(directory: Path, *, flavour: str = "openindiana", latency: str = "none") -> World:
-    """Make a new lab in a directory that is absent or empty; raises LabError otherwise."""
+def create(
+    directory: Path,
+    *,
+    flavour: str = "openindiana",
+    latency: str = "none",
+    zfs: Mapping[str, str] | None = None,
+) -> World:
+    """Make a new lab in a directory that is absent or empty; raises LabError otherwise.
+
+    `zfs`: settings of the machine's ZFS, if that is to be used: `pool`, the dataset the lab lives in, and
+    `zfs_programs`, the folder of its commands, if not the usual one.
+    """
     if flavour not in FLAVOURS:
         raise LabError(f"no flavour {flavour!r}; there are: {', '.join(FLAVOURS)}")
     if latency not in LATENCIES:
@@ -189,7 +209,7 @@ def create(directory: Path, *, flavour: str = "openindiana", latency: str = "non
     database.close()
     # lab.json comes last but one: a lab whose making was cut short is not taken for a lab.
     (directory / "lab.json").write_text(
-        json.dumps({"layout": LAYOUT, "flavour": flavour, "latency": latency}, indent=1) + "\n"
+        json.dumps({"layout": LAYOUT, "flavour": flavour, "latency": latency, **(zfs or {})}, indent=1) + "\n"
     )
     world = World(directory)
     for first in FIRST_DAY:

@@ -118,26 +118,24 @@ VIRTUAL = (
 def entries(world: World, zone: str) -> list[Entry]:
     """What a zone's mnttab has, in the order of mounting, its root first."""
     from zonemgr.lab import autofs, zonestore
-    from zonemgr.lab.mounts import mnttab_options
-    from zonemgr.lab.zfs.catalogue import Catalogue
+    from zonemgr.lab.zfs import mnttab
 
     row = world.db.execute("select root, booted from kernel_zones where name = ?", (zone,)).fetchone()
     if row is None:
         return []
-    root, at, cat = str(row["root"]), int(row["booted"] or world.now()), Catalogue(world)
-    holder = cat.mount_holding(root)
-    special = cat.by_id(holder.ds).name if holder is not None else root
-    options = ",".join(mnttab_options(cat, holder)) if holder is not None else "rw"
+    root, at = str(row["root"]), int(row["booted"] or world.now())
+    holder = mnttab.holding(world, root)
+    special = holder.dataset if holder is not None else root
+    options = ",".join(holder.options) if holder is not None else "rw"
     found = [Entry(special, "/", DATASET_FS, options, at)]
     found += [Entry(what, point, kind, how, at) for what, point, kind, how in VIRTUAL]
     for fs in zonestore.load(world, zone).fs:
         if fs.type != DATASET_FS:  # those come with the other file systems of ZFS
             found.append(Entry(fs.special, fs.dir, fs.type, ",".join(fs.options) or "rw", at))
-    for mounted in cat.mounts():
+    for mounted in mnttab.entries(world):
         if mounted.path.startswith(root + "/"):
-            how = ",".join(mnttab_options(cat, mounted))
-            point = mounted.path.removeprefix(root)
-            found.append(Entry(cat.by_id(mounted.ds).name, point, DATASET_FS, how, int(mounted.at)))
+            how = ",".join(mounted.options)
+            found.append(Entry(mounted.dataset, mounted.path.removeprefix(root), DATASET_FS, how, mounted.at))
     return found + [replace(each, at=at) for each in autofs.entries(world, zone)]
 
 

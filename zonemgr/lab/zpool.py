@@ -104,7 +104,7 @@ def _usage(call: Call, problem: str, name: str | None) -> int:
 
 
 def _pools(call: Call, wanted: list[str]) -> tuple[list[str], int]:
-    there, status, found = Catalogue(call.world, view(call)).pools(), 0, []
+    there, status, found = _known(call), 0, []
     for name in wanted or there:
         try:
             names.check_pool(name)
@@ -114,6 +114,24 @@ def _pools(call: Call, wanted: list[str]) -> tuple[list[str], int]:
         except names.BadName as reason:
             status = call.fail(f"cannot open '{name}': {reason}")
     return sorted(set(found)), status
+
+
+def _known(call: Call) -> list[str]:
+    if call.world.pool:
+        from zonemgr.lab.openzfs import pools
+
+        return pools.names(call)
+    return Catalogue(call.world, view(call)).pools()
+
+
+def _reader(world: World, pool: str, *, literal: bool) -> Callable[[str], tuple[str, str]]:
+    """Value and source of a pool's properties, by name."""
+    if world.pool:
+        from zonemgr.lab.openzfs import pools
+
+        return pools.reader(world, pool, literal=literal)
+    values = _Values(world, pool, literal=literal)
+    return lambda name: values.get(_PROPS[name])
 
 
 def _columns(text: str) -> list[_Prop]:
@@ -187,8 +205,8 @@ def _list(call: Call, args: list[str]) -> int:
     pools, status = _pools(call, operands)
     rows = []
     for pool in pools:
-        values = _Values(call.world, pool, literal="p" in given)
-        rows.append([values.get(prop)[0] for prop in wanted])
+        values = _reader(call.world, pool, literal="p" in given)
+        rows.append([values(prop.name)[0] for prop in wanted])
     if "H" in given:
         call.out("".join("\t".join(row) + "\n" for row in rows))
     elif rows:
@@ -223,9 +241,9 @@ def _get(call: Call, args: list[str]) -> int:
     pools, status = _pools(call, operands[1:])
     rows: list[dict[str, str]] = []
     for pool in pools:
-        values = _Values(call.world, pool, literal="p" in given)
+        values = _reader(call.world, pool, literal="p" in given)
         for prop in wanted:
-            value, source = values.get(prop)
+            value, source = values(prop.name)
             rows.append({"name": pool, "property": prop.name, "value": value, "source": source})
     _print_get(call, rows, chosen, wanted, scripted="H" in given)
     return status
@@ -281,6 +299,8 @@ def _set_one(call: Call, pool: str, word: str, value: str) -> None:
         raise Refused(f"lab: zpool set {prop.name} is not emulated")
     if not call.privileged:
         raise Refused(f"{doing}: permission denied")
+    if call.world.pool:
+        raise Refused("lab: zpool set is not supported with --zfs system: the pool is the machine's")
     with call.world.transaction():
         row = (pool, prop.name, value or "-")
         call.world.db.execute("insert or replace into zfs_pool_props values (?, ?, ?)", row)
@@ -305,8 +325,7 @@ def _status(call: Call, args: list[str]) -> int:
 
 
 def _pool_status(world: World, pool: str) -> str:
-    row = world.db.execute("select vdevs from zfs_pools where name = ?", (pool,)).fetchone()
-    vdevs = str(row[0]).split(" ")
+    vdevs = _vdevs(world, pool)
     width = max(len("NAME"), len(pool), *(len(vdev) + 2 for vdev in vdevs))
     lines = [f"  pool: {pool}", " state: ONLINE", "  scan: none requested", "config:", ""]
     lines.append(f"\t{'NAME'.ljust(width)}  STATE     READ WRITE CKSUM")
@@ -314,6 +333,15 @@ def _pool_status(world: World, pool: str) -> str:
         f"\t{name.ljust(width)}  ONLINE       0     0     0" for name in [pool, *(f"  {v}" for v in vdevs)]
     ]
     return "\n".join([*lines, "", "errors: No known data errors"]) + "\n"
+
+
+def _vdevs(world: World, pool: str) -> list[str]:
+    if world.pool:
+        from zonemgr.lab.openzfs import pools
+
+        return [pools.vdevs(world)]
+    row = world.db.execute("select vdevs from zfs_pools where name = ?", (pool,)).fetchone()
+    return str(row[0]).split(" ")
 
 
 def _create(call: Call, args: list[str]) -> int:
@@ -326,11 +354,16 @@ def _create(call: Call, args: list[str]) -> int:
     pool, vdevs = operands[0], operands[1:]
     _check_new_name(pool)
     size = sum(_vdev_size(call, vdev) for vdev in vdevs)
-    if pool in Catalogue(call.world).pools():
+    if pool in _known(call):
         raise Refused(f"cannot create '{pool}': pool already exists")
     if not call.privileged:
         raise Refused(f"cannot create '{pool}': permission denied")
-    add_pool(call.world, pool, size=size, vdevs=" ".join(vdevs))
+    if call.world.pool:
+        from zonemgr.lab.openzfs import lifecycle
+
+        lifecycle.add_pool(call.world, pool)
+    else:
+        add_pool(call.world, pool, size=size, vdevs=" ".join(vdevs))
     return 0
 
 
@@ -368,6 +401,10 @@ def _destroy(call: Call, args: list[str]) -> int:
         return status
     if pools[0] == "rpool":
         raise Refused("lab: destroying the root pool is not emulated")
+    if call.world.pool:
+        from zonemgr.lab.openzfs import pools as machines
+
+        return machines.destroy(call, pools[0], force="f" in flags(found))
     with changing(call.world) as store:
         return _destroy_pool(Job(call, store), pools[0], force="f" in flags(found))
 

@@ -60,7 +60,13 @@ def zfs(call: Call) -> int:
         return 0
     if "=" in name and name not in _COMMANDS:
         name, args = "set", call.argv[1:]
-    if name in _COMMANDS:
+    if call.world.pool:
+        from zonemgr.lab import openzfs
+
+        status = openzfs.zfs(call, name, args)
+        if status is not None:
+            return status
+    elif name in _COMMANDS:
         return _run(call, name, args)
     if name in _NOT_EMULATED:
         return call.fail(f"lab: zfs {name} is not emulated")
@@ -111,6 +117,10 @@ def _usage(call: Call, problem: str, name: str | None) -> int:
 
 def mounts(world: World) -> list[tuple[str, str]]:
     """Dataset and mount point of all that is mounted, in the order of mounting; the boot environment is at /."""
+    if world.pool:
+        from zonemgr.lab.zfs import mnttab
+
+        return [(each.dataset, each.path) for each in mnttab.entries(world)]
     rows = world.db.execute(
         "select d.name, m.path from zfs_mounts m join zfs_datasets d on d.id = m.ds order by m.seq"
     )
@@ -119,6 +129,8 @@ def mounts(world: World) -> list[tuple[str, str]]:
 
 def mounted_at(world: World, path: str) -> str | None:
     """The dataset mounted exactly here."""
+    if world.pool:
+        return next((name for name, point in mounts(world) if point == (path.rstrip("/") or "/")), None)
     query = "select d.name from zfs_mounts m join zfs_datasets d on d.id = m.ds where m.path = ?"
     row = world.db.execute(query, (path.rstrip("/") or "/",)).fetchone()
     return None if row is None else str(row[0])
@@ -126,6 +138,10 @@ def mounted_at(world: World, path: str) -> str | None:
 
 def everything(world: World) -> list[dict[str, object]]:
     """All datasets as they matter to a comparison: no ids, no times, no sizes."""
+    if world.pool:
+        from zonemgr.lab.openzfs import comparing
+
+        return comparing.everything(world)
     cat = Catalogue(world)
     cat.bulk_mounts()
     return [
@@ -171,11 +187,20 @@ def add_pool(world: World, name: str, *, size: int, vdevs: str) -> None:
 
 
 def _first_day(world: World) -> None:
+    prepare(world)
+    if world.pool:
+        from zonemgr.lab.openzfs import lifecycle
+
+        lifecycle.first_day(world)
+    else:
+        _emulated_day(world)
+
+
+def _emulated_day(world: World) -> None:
     import uuid
 
     from zonemgr.lab.zfs.space import POOL_SIZE
 
-    prepare(world)
     add_pool(world, "rpool", size=POOL_SIZE, vdevs="c1t0d0")
     be = f"rpool/ROOT/{'omnios' if world.omnios else 'openindiana'}"
     for argv in (
