@@ -336,12 +336,11 @@ class BootEnvironment:
 
 @dataclass(frozen=True)
 class Publisher:
-    """A package publisher with its origins, in order of rank."""
+    """A package publisher with the origins that are in use, in order of rank."""
 
     name: str
     origins: tuple[str, ...] = ()
     sticky: bool = True
-    enabled: bool = True
 
 
 @dataclass(frozen=True)

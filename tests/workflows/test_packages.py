@@ -178,6 +178,33 @@ def test_packages_that_cannot_be_had_leave_the_image_as_it_was(each_lab: Lab) ->
     same(before, each_lab.everything())
 
 
+def test_what_is_obsolete_is_an_error_and_not_nothing_to_do(lab: Lab) -> None:
+    before = lab.everything()
+    for words in ("system/install/media/legacy", "text/gawk system/install/media/legacy"):
+        with pytest.raises(ZonemgrError, match=r"package .*system/install/media/legacy"):
+            install(lab, "tools", words)
+    same(before, lab.everything())
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_dead_repository_is_not_nothing_to_do(lab: Lab, running: bool) -> None:
+    build_zone(lab, running=running)
+    kept = contents(lab, "build-1")
+    lab.world.put("fault.origin", FIRST["openindiana"][1])
+    with pytest.raises(ZonemgrError, match=r"no repository of publisher openindiana\.org answers"):
+        pkgjobs.upgrade(lab.site(), "build-1")
+    assert contents(lab, "build-1") == kept
+    assert survey.zone(lab.door(), "build-1").state == ("running" if running else "installed")
+
+
+def test_a_publisher_that_the_host_has_disabled_is_not_its_own(each_lab: Lab) -> None:
+    first, second = (one[each_lab.world.flavour] for one in (FIRST, SECOND))
+    bare = (first[0], first[1].rstrip("/"))
+    assert imageset.own(each_lab.door())[:1] == (bare,)
+    each_lab.run("pkg", "set-publisher", "-d", second[0])
+    assert imageset.own(each_lab.door()) == (bare,)
+
+
 def test_removal_comes_first_so_that_one_takes_the_place_of_another(lab: Lab) -> None:
     install(lab, "tools", SENDMAIL)
     done = install(lab, "tools", POSTFIX, remove=SENDMAIL)

@@ -21,6 +21,7 @@ from zonemgr.cli.show import STEPS, WARNINGS
 from zonemgr.errors import UsageError
 from zonemgr.host import pkgplan
 from zonemgr.host.programs import SignalsHeld
+from zonemgr.lab.pkg import publish
 from zonemgr.model import RunId, Snapshot
 from zonemgr.workflows import disposable, golden, imageset, job, life, nightly, snaps, surplus, survey
 from zonemgr.workflows.cancel import Cancelled, signals_cancel
@@ -125,6 +126,37 @@ FAILURES = {
     "the canary fails": ("zlogin -S diz-* *exec-the-canary*", "a library is missing"),
     "it cannot be served": ("zfs set zonemgr:current=*", "cannot set property: permission denied"),
 }
+
+
+HIPSTER, SECOND = "http://pkg.openindiana.org/hipster/", "http://second.example.org/hipster/"
+ROOT = f"/zones/giz/{GOLDEN}/root"
+
+
+def test_a_dead_repository_is_a_failure_every_night(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    before = host(lab)
+    lab.world.put("fault.origin", HIPSTER)
+    for _ in range(2):
+        assert called(lab).exit_code == 1
+        said = capsys.readouterr().out
+        assert "golden images: 1 failed" in said
+        assert f"failed    {GOLDEN}: pkg -R {ROOT} refresh exited with" in said
+        assert f"no repository of publisher openindiana.org answers: {HIPSTER}: " in said
+        assert "hint: see that the repository answers" in said
+        same(before, host(lab))
+
+
+def test_one_repository_of_two_is_told_of_and_no_failure(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish.repository(lab.world, "openindiana.org", SECOND)
+    lab.run("pkg", "-R", ROOT, "set-publisher", "-g", SECOND, "openindiana.org")
+    lab.world.put("fault.origin", SECOND)
+    assert called(lab).exit_code == 0
+    first, line, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("golden images: 1 without updates; ")
+    assert line == f"unchanged {GOLDEN}: no updates, as far as is known"
+    silent = f"a repository of publisher openindiana.org does not answer: {SECOND}: "
+    assert [one.strip().startswith(silent) for one in rest] == [True]
 
 
 @pytest.mark.parametrize("pattern, text", FAILURES.values(), ids=FAILURES)

@@ -27,7 +27,8 @@ def upgrade_giz(
     An image for which there are no updates is left as it is. One that cannot be upgraded, booted and cloned, or in
     whose clone the canary fails, goes back to what it was, and the others go on. Images derived from one that is
     named are upgraded with it. Prints nothing when nothing changed and all is well, else a short report; ends with 1
-    if any image failed.
+    if any image failed. A publisher none of whose repositories answers makes its images fail; a repository that
+    does not answer where another one of its publisher does is named in the report.
     """
     from zonemgr.workflows import nightly
 
@@ -76,7 +77,9 @@ def text(done: Round) -> str:
         if done.of(outcome)
     ]
     order = (upgrade.FAILED, upgrade.UPGRADED, upgrade.DUE, upgrade.SKIPPED)
-    told = [line for outcome in order for one in done.of(outcome) for line in _lines(one)]
+    shown = [one for outcome in order for one in done.of(outcome)]
+    shown += [one for one in done.of(upgrade.UNCHANGED) if one.notes]  # a repository did not answer
+    told = [line for one in shown for line in _lines(one)]
     return "\n".join([f"golden images: {', '.join(counts)}; {span(done.seconds)}", *told])
 
 

@@ -1,6 +1,8 @@
 """pkg: packages and publishers of the host, of a zone's root seen from outside, or of a running zone.
 
-Facts sheet 9. Exit 4 means that there was nothing to do; 7 that another client holds the image, which passes.
+Exit 4 means that there was nothing to do, or that what was asked for is obsolete; with a warning on standard output,
+that a repository did not answer and nothing can be known. 7 means that another client holds the image, which passes;
+set-publisher says that with 1 and a text (see pkgtext, which reads what pkg says).
 """
 
 from __future__ import annotations
@@ -9,22 +11,22 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from zonemgr.errors import CommandError
-from zonemgr.host import zlogin
+from zonemgr.errors import CommandError, NotThere, ZonemgrError
+from zonemgr.host import pkgtext, zlogin
 from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Completed, Host
+from zonemgr.host.pkgtext import Silent
 from zonemgr.model import PackageRow, Publisher, ZoneName
 
-NOTHING_TO_DO, NOT_LIVE, LOCKED = 4, 5, 7
+PARTLY, NOTHING_TO_DO, NOT_LIVE, LOCKED = 3, 4, 5, 7
 # Seconds between two tries on a locked image; two minutes in all, longer than a refresh by cron.
 LOCK_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 40.0)
-# `update` of a whole image refuses, in so many words on standard output, while the pkg that runs could itself be
-# updated (pkg5, client/api.py and client/image.py). That is the host's for a root below it.
-OUTDATED = re.compile(r"pkg\([57]\) appears to be out of date")
 OUTDATED_HINT = (
     "update the host's own pkg first: pkg install pkg:/package/pkg; for a running zone do so in the zone"
 )
 PRIVILEGE_HINT = "this needs the profile Software Installation; see: profiles"
+LOCKED_HINT = "another pkg works on this image; try again when it has ended"
+SILENT_HINT = "see that the repository answers: pkg list -g URI; and look at: pkg publisher"
 
 
 @dataclass(frozen=True)
@@ -40,40 +42,100 @@ class Image:
 HOST_IMAGE = Image()
 
 
+@dataclass(frozen=True)
+class Done:
+    """How a change ended, true when something changed. `silent`: publishers some repository of which did not answer."""
+
+    changed: bool
+    silent: tuple[Silent, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.changed
+
+
 def install(
     host: Host, image: Image, *packages: str, accept: bool = True, limit: float | None = None
-) -> bool:
-    """Install packages, accepting licences unless told not to; False when they were all there already."""
-    return _change(
-        host, image, "install", *_live(image), *(["--accept"] if accept else []), *packages, limit=limit
-    )
+) -> Done:
+    """Install packages, accepting licences unless told not to; false when they were all there already.
+
+    Raises NotThere for one that is obsolete: pkg then installs nothing of it and says nothing, exit 4 or 0.
+    """
+    words = ("install", *_live(image), *(["--accept"] if accept else []), *packages)
+    done = _change(host, image, *words, limit=limit)
+    if not host.dry_run:
+        _refuse_obsolete(host, image, packages)
+    return done
+
+
+def _refuse_obsolete(host: Host, image: Image, packages: Sequence[str]) -> None:
+    missing = _not_installed(host, image, [word.partition("@")[0] for word in packages])
+    for word in missing:
+        known = _ask(host, image, "list", "-H", "-af", word, ok=range(256))
+        flags = [line.split()[-1] for line in lines_of(known.stdout)]
+        if flags and all(flag.endswith("o") for flag in flags[:1]):
+            raise NotThere(
+                f"package {word} is obsolete, so that nothing of it was installed",
+                hint=f"leave it out, or name what came after it; see: pkg list -af {word}",
+            )
+
+
+def _not_installed(host: Host, image: Image, patterns: Sequence[str]) -> list[str]:
+    """Those of the patterns that nothing installed matches."""
+    if not patterns:
+        return []
+    found = _ask(host, image, "list", "-H", *patterns, ok=(0, 1, 3))
+    if found.exit_code == 1 and not pkgtext.NO_SUCH.search(found.stderr):
+        raise found.error()
+    words = found.stderr.split() if found.exit_code else []
+    return [word for word in patterns if word in words]
 
 
 def uninstall(
     host: Host, image: Image, *packages: str, ignore_missing: bool = False, limit: float | None = None
-) -> bool:
+) -> Done:
     """Remove packages; one that is not there is an error, unless missing ones are to be ignored."""
     options = ["--ignore-missing"] if ignore_missing else []
     return _change(host, image, "uninstall", *_live(image), *options, *packages, limit=limit)
 
 
-def update(host: Host, image: Image, *packages: str, accept: bool = True, limit: float | None = None) -> bool:
-    """Update these packages, or all; False when nothing newer is to be had."""
-    return _change(
-        host, image, "update", *_live(image), *(["--accept"] if accept else []), *packages, limit=limit
-    )
+def update(host: Host, image: Image, *packages: str, accept: bool = True, limit: float | None = None) -> Done:
+    """Update these packages, or all; false when nothing newer is to be had.
+
+    Raises ZonemgrError when nothing newer was found and a publisher did not answer, which says nothing.
+    """
+    words = ("update", *_live(image), *(["--accept"] if accept else []), *packages)
+    done = _change(host, image, *words, limit=limit)
+    _refuse_guess(done)
+    return done
 
 
-def plan(host: Host, image: Image, verb: str, *words: str, limit: float | None = None) -> int:
-    """What pkg would say to this change: 0, NOTHING_TO_DO, or NOT_LIVE; anything else raises CommandError."""
+def _refuse_guess(done: Done) -> None:
+    dead = [one for one in done.silent if one.dead]
+    if dead and not done.changed:
+        raise ZonemgrError(f"whether there are updates is not known: {dead[0]}", hint=SILENT_HINT)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What pkg would say to a change: exit status 0, NOTHING_TO_DO or NOT_LIVE."""
+
+    status: int
+    silent: tuple[Silent, ...] = ()
+
+
+def plan(host: Host, image: Image, verb: str, *words: str, limit: float | None = None) -> Plan:
+    """Ask pkg without changing anything. Raises CommandError when it refuses, and like `update` does for one."""
     done = _retried(
         host, lambda: _ask(host, image, verb, "-n", *_live(image), *words, ok=range(256), limit=limit)
     )
-    if image.zone is not None and OUTDATED.search(done.stdout):
-        return NOT_LIVE  # from outside it is the host's pkg that counts
+    if image.zone is not None and pkgtext.OUTDATED.search(done.stdout):
+        return Plan(NOT_LIVE)  # from outside it is the host's pkg that counts
     if done.exit_code not in (0, NOTHING_TO_DO, NOT_LIVE):
-        raise explained(done)
-    return done.exit_code
+        raise explained(done, verb, words)
+    silent = pkgtext.silent(done.stdout)
+    if verb == "update":
+        _refuse_guess(Done(done.exit_code != NOTHING_TO_DO, silent))
+    return Plan(done.exit_code, silent)
 
 
 def until_free(host: Host, image: Image) -> None:
@@ -83,17 +145,26 @@ def until_free(host: Host, image: Image) -> None:
     """
     words = ("uninstall", "--ignore-missing", "zonemgr-has-no-such-package")
     done = _retried(host, lambda: _once(host, image, words, None))
-    if done.exit_code == LOCKED:
-        raise explained(done)
+    if in_use(done):
+        raise explained(done, *words[:1], words[2:])
 
 
-def refresh(host: Host, image: Image, *, full: bool = False, limit: float | None = None) -> None:
-    """Fetch the publishers' catalogues."""
-    _change(host, image, "refresh", *(["--full"] if full else []), limit=limit)
+def refresh(host: Host, image: Image, *, full: bool = False, limit: float | None = None) -> Done:
+    """Fetch the publishers' catalogues.
+
+    pkg exits with 1 or 3 when a repository did not answer. As long as another one of its publisher did, the catalogue
+    is there and the trouble only told of; a publisher none of whose repositories answered is a CommandError.
+    """
+    words = ("refresh", *(["--full"] if full else []))
+    done = _retried(host, lambda: _once(host, image, words, limit))
+    silent = pkgtext.silent(done.stderr)
+    if done.exit_code and (not silent or any(one.dead for one in silent)):
+        raise explained(done, "refresh")
+    return Done(True, silent)
 
 
-def set_publisher(host: Host, image: Image, name: str, *origins: str) -> bool:
-    """Make these the only origins of a publisher; False when they were already."""
+def set_publisher(host: Host, image: Image, name: str, *origins: str) -> Done:
+    """Make these the only origins of a publisher; false when they were already."""
     uris = [word for uri in origins for word in ("-g", uri)]
     return _change(host, image, "set-publisher", "-G", "*", *uris, name)
 
@@ -106,20 +177,20 @@ def change_origins(
     add: Sequence[str] = (),
     remove: Sequence[str] = (),
     limit: float | None = None,
-) -> bool:
+) -> Done:
     """Add and remove origins of a publisher; a new one comes last in rank. pkg refuses to add one twice."""
     words = [word for letter, uris in (("-G", remove), ("-g", add)) for uri in uris for word in (letter, uri)]
     return _change(host, image, "set-publisher", *words, name, limit=limit)
 
 
-def unset_publisher(host: Host, image: Image, *names: str) -> bool:
+def unset_publisher(host: Host, image: Image, *names: str) -> Done:
     return _change(host, image, "unset-publisher", *names)
 
 
 def installed(host: Host, image: Image, *patterns: str) -> list[PackageRow]:
     """Installed packages that match; none is no error."""
-    found = _ask(host, image, "list", "-H", *patterns, ok=(0, 1))
-    if found.exit_code and not re.search(r"[Nn]o packages", found.stderr):
+    found = _ask(host, image, "list", "-H", *patterns, ok=(0, 1, 3))  # 3: some of the patterns match
+    if found.exit_code == 1 and not pkgtext.NO_SUCH.search(found.stderr):
         raise found.error()
     record = re.compile(r"(\S+)(?: \(([^)]*)\))?\s+(\S+)\s+(\S+)")
     rows = map(record.fullmatch, _lines(found.stdout))
@@ -129,20 +200,26 @@ def installed(host: Host, image: Image, *patterns: str) -> list[PackageRow]:
 def contents(host: Host, image: Image) -> dict[str, str]:
     """All that is installed: name to full FMRI, time of publication included."""
     found = _ask(host, image, "list", "-H", "-v", ok=(0, 1))
-    if found.exit_code and not re.search(r"[Nn]o packages", found.stderr):
+    if found.exit_code and not pkgtext.NO_SUCH.search(found.stderr):
         raise found.error()
     fmris = re.findall(r"^(pkg://[^/\s]+/([^@\s]+)\S*)\s", found.stdout, re.MULTILINE)
     return {name: fmri for fmri, name in fmris}
 
 
-def publishers(host: Host, image: Image) -> list[Publisher]:
-    """Publishers in order of rank, with their origins (mirrors are left out)."""
+def publishers(host: Host, image: Image, *, enabled: bool = False) -> list[Publisher]:
+    """Publishers in order of rank, with the origins in use (mirrors are left out); with `enabled` only those.
+
+    The column ENABLED is that of the origin. A disabled publisher looks like any other, and is left out by `-n` alone
+    (pkg5, client.py, publisher_list).
+    """
     found: dict[str, Publisher] = {}
-    for line in _lines(_ask(host, image, "publisher", "-H", "-F", "tsv").stdout):
-        name, sticky, _, enabled, kind, _, uri, *_ = [*line.split("\t"), "", "", "", ""]
+    for line in _lines(
+        _ask(host, image, "publisher", "-H", *(["-n"] if enabled else []), "-F", "tsv").stdout
+    ):
+        name, sticky, _, in_use, kind, _, uri, *_ = [*line.split("\t"), "", "", "", ""]
         before = found.get(name, Publisher(name))
-        origins = (*before.origins, uri) if kind == "origin" and uri not in ("", "-") else before.origins
-        found[name] = Publisher(name, origins, sticky == "true", enabled == "true")
+        used = kind == "origin" and in_use == "true" and uri not in ("", "-")
+        found[name] = Publisher(name, (*before.origins, uri) if used else before.origins, sticky == "true")
     return list(found.values())
 
 
@@ -155,19 +232,26 @@ def _ask(
     return host.ask("pkg", *_where(image), *words, ok=ok, limit=limit, elevated=bool(image.root))
 
 
-def _change(host: Host, image: Image, *words: str, limit: float | None = None) -> bool:
-    """False when there was nothing to do. Waits for a locked image; raises CommandError with what pkg said."""
-    done = _retried(host, lambda: _once(host, image, words, limit))
-    if done.exit_code not in (0, NOTHING_TO_DO):
-        raise explained(done)
-    return done.exit_code == 0
+def _change(host: Host, image: Image, verb: str, *words: str, limit: float | None = None) -> Done:
+    """Waits for a locked image; raises CommandError with what pkg said."""
+    done = _retried(host, lambda: _once(host, image, (verb, *words), limit))
+    if done.exit_code not in (0, NOTHING_TO_DO) or pkgtext.NOT_ACTIVATED.search(done.stderr):
+        raise explained(done, verb, words)
+    return Done(done.exit_code == 0, pkgtext.silent(done.stdout))
+
+
+def in_use(done: Completed) -> bool:
+    """Another client has the image: exit 7, or, from set-publisher, exit 1 with a text."""
+    return done.exit_code == LOCKED or (
+        done.exit_code != 0 and pkgtext.IN_USE.search(done.stderr) is not None
+    )
 
 
 def _retried(host: Host, once: Callable[[], Completed]) -> Completed:
     """Again while another client has the image, for as long as LOCK_PAUSES says."""
     for seconds in LOCK_PAUSES:
         done = once()
-        if done.exit_code != LOCKED:
+        if not in_use(done):
             return done
         host.pause(seconds)
     return once()
@@ -191,25 +275,39 @@ def _live(image: Image) -> tuple[str, ...]:
 
 
 # What pkg's text says to do next, where its exit status says little.
-HINTS = (
+HINTS: tuple[tuple[str | re.Pattern[str], str], ...] = (
+    (pkgtext.IN_USE, LOCKED_HINT),
+    (r"unable to activate", "the zone goes on without the change; stop it first: zonemgr stop -z ZONE"),
     (r"[Pp]ermission|privilege", PRIVILEGE_HINT),
+    (r"matches multiple packages", "give the exact name: -p 'pkg:/NAME'"),
     (
-        r"did not match any allowable|matches multiple packages|illegal fmri",
+        r"did not match any allowable|[Ii]llegal (?:fmri|FMRI)",
         "look for the right name: pkg list -af 'PATTERN'; newer catalogues: zonemgr pkg-refresh -z ZONE",
     ),
+    (r"only matched packages that are not available", "it is not made for zones, or not for this machine"),
     (r"matches no installed", "see what is there: pkg list, in the zone"),
     (
         r"due to the following packages that depend",
         "remove those, too: -P 'PACKAGE ITS-DEPENDENTS'",
     ),
+    (r"a freeze on", "release it in the zone: pkg unfreeze PACKAGE"),
+    (
+        r"excluded by .*incorporation|incorporate' dep",
+        "name a version that the incorporation allows, or none",
+    ),
+    (r"'exclude' dependency", "they exclude each other: remove the other one first, -P PACKAGE"),
+    (
+        r"dependency .*(can be found|can be installed)|are obsolete",
+        "the repositories do not have what it needs; see: pkg publisher, and: pkg list -af PACKAGE",
+    ),
+    (r"all deliver", "leave one of them out"),
+    (r"unsupported scheme|already exists for|[Uu]nknown (publisher|repository)", "see: pkg publisher"),
+    (r"does not contain package data for|for this publisher", "see what it has: pkgrepo info -s URI"),
     (
         r"[Nn]o solution was found",
         "what is in the way can be removed first: -P PACKAGE; a linked zone also follows the host's versions",
     ),
-    (
-        r"[Uu]nable to contact|Framework error|do not appear to point to a valid",
-        "see that the repository answers: pkg list -g URI; and look at: pkg publisher",
-    ),
+    (r"[Uu]nable to contact|(Framework|protocol) error|do not appear to point to a valid", SILENT_HINT),
     (
         r"[Ll]inked image|superset|different publishers|parent image",
         "a linked zone needs the host's publishers first, in their order; see: pkg publisher, on both",
@@ -218,48 +316,61 @@ HINTS = (
         r"[Nn]o space|[Ii]nsufficient (disk )?space",
         "see: zfs list -o space; a quota is changed with: zonemgr modify",
     ),
-    (r"No image rooted", "the zone has no package image; see: zonemgr get-state -z ZONE"),
+    (r"No image rooted|Cannot parse configuration", "it is no package image; see: zonemgr get-state -z ZONE"),
 )
 STATUS_HINTS = {
     2: "this host's pkg does not know one of the options; see: pkg help",
-    3: "a part of it was done; see what is missing above",
     NOT_LIVE: "this cannot be done on a live image; stop the zone first: zonemgr stop -z ZONE",
-    6: "the package has a licence that must be accepted",
-    LOCKED: "another pkg works on this image; try again when it has ended",
+    6: "accept the licence: pkg install --accept PACKAGE; read it first with: pkg install -n --licenses PACKAGE",
+    LOCKED: LOCKED_HINT,
     8: "it was done, but a service did not restart in time; see: svcs -xv, in the zone",
-    9: "what is in the way can be removed first: -P PACKAGE; a linked zone also follows the host's versions",
     51: "the image of a linked zone cannot be read; see: pkg list-linked",
     52: "a linked zone has other versions than the host; see: pkg audit-linked -a",
 }
+# Where the text has no better one.
+PARTLY_HINT = "a part of it was done; see what is missing above"
 
 
-def explained(done: Completed) -> CommandError:
-    """What a pkg that ended badly said, and what to do about it."""
-    by_text = OUTDATED_HINT if OUTDATED.search(done.stdout) else _hint(done.stderr)
+def explained(done: Completed, verb: str = "", words: Sequence[str] = ()) -> CommandError:
+    """What a pkg that ended badly said, and what to do about it: packages, publishers and files are named.
+
+    Where pkg's own text has none of the names, those of the command are in the message.
+    """
+    by_text = OUTDATED_HINT if pkgtext.OUTDATED.search(done.stdout) else _hint(done.stderr)
+    by_text = by_text or (PARTLY_HINT if done.exit_code == PARTLY else None)
     # In a zone zlogin was run, but it is pkg that failed; the whole command stays as it can be run again.
     failed = replace(done, argv=("pkg",), elevation=0).error(STATUS_HINTS.get(done.exit_code, by_text))
     failed.command, failed.argv = str(done), done.argv[done.elevation :]
-    reason = "pkg itself is out of date" if OUTDATED.search(done.stdout) else _reason(done.stderr)
-    if reason:
-        failed.args = (f"pkg exited with {done.exit_code}: {reason}",)
+    reason = pkgtext.reason(done.stdout, done.stderr) or "it gave no reason"
+    asked = _asked(verb, words)
+    named = (
+        not asked or pkgtext.OUTDATED.search(done.stdout) or any(_bare(word) in reason for word in asked[1:])
+    )
+    where = [] if named or asked[1:] or "-R" not in done.argv else list(_root(done.argv))
+    command = " ".join(["pkg", *where, *([] if named else asked)])
+    failed.args = (f"{command} exited with {done.exit_code}: {reason}",)
     return failed
+
+
+def _root(argv: Sequence[str]) -> Sequence[str]:
+    """The option that says which image."""
+    position = argv.index("-R")
+    return argv[position : position + 2]
+
+
+def _asked(verb: str, words: Sequence[str]) -> list[str]:
+    """What a message repeats of a command: no options, and of a long list the beginning."""
+    named = [word for word in words if not word.startswith("-") and word != "*"]
+    return [verb, *named[:3], *(["…"] if len(named) > 3 else [])] if verb else []
+
+
+def _bare(word: str) -> str:
+    """A package or an address as pkg may repeat it: without scheme, version and final slash."""
+    return re.sub("^pkg:/(/[^/]+/)?", "", word).partition("@")[0].strip("/") or word
 
 
 def _hint(stderr: str) -> str | None:
     return next((hint for pattern, hint in HINTS if re.search(pattern, stderr)), None)
-
-
-def _reason(stderr: str) -> str:
-    """Where it does not stand on the last line: what nobody has, or which repository does not answer."""
-    unmatched = re.search(r"did not match any allowable packages[^\t]*((?:\n?\t\S+)+)", stderr)
-    if unmatched:
-        return f"no package matches {', '.join(unmatched[1].split())}"
-    silent = re.search(
-        r"^.*(do not appear to point to a valid|[Uu]nable to contact).*$", stderr, re.MULTILINE
-    )
-    if silent:
-        return f"{silent[0].strip()} {lines_of(stderr)[-1].strip()}"
-    return ""
 
 
 def _lines(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What `pkg update` would do to an image that is seen from outside, asked with its dry run.
 
-Facts sheet 9. `-n` plans and changes nothing; exit 4 means that there is nothing to update. The plan is read from
+`-n` plans and changes nothing; exit 4 means that there is nothing to update. The plan is read from
 `-v`, whose part `Changed packages:` has the publisher at the left, a package two columns in, and four columns in
 `OLD -> NEW`, with `None` for a package that comes or goes.
 """
@@ -11,13 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zonemgr.errors import CommandError
 from zonemgr.host import pkg
-from zonemgr.host.door import Completed, Host
+from zonemgr.host.door import Host
 
 HEADING = "Changed packages:"
-# package/pkg itself comes first: an old client refuses to plan an update, for other roots as well.
-OUTDATED = re.compile(r"pkg\([57]\) appears to be out of date")
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,14 @@ def update(host: Host, root: str, *, limit: float | None = None) -> list[Package
     words = ("pkg", "-R", root, "update", "-n", "-v", "--accept", "--no-refresh")
     for seconds in (*pkg.LOCK_PAUSES, None):
         planned = host.ask(*words, ok=range(256), limit=limit, elevated=True)
-        if planned.exit_code != pkg.LOCKED:
+        if not pkg.in_use(planned):
             break
         if seconds is not None:
             host.pause(seconds)
     if planned.exit_code == pkg.NOTHING_TO_DO:
         return []
     if planned.exit_code != 0:
-        raise _explained(planned)
+        raise pkg.explained(planned, "update")
     return parse(planned.stdout) or [PackageChange("pkg", new="a plan that could not be read")]
 
 
@@ -75,11 +72,3 @@ def _changes(lines: Sequence[str]) -> list[PackageChange]:
             found.append(PackageChange(name, "" if old == "None" else old, "" if new == "None" else new))
             name = ""
     return found
-
-
-def _explained(planned: Completed) -> CommandError:
-    if "No solution" in planned.stderr:
-        return planned.error(
-            "its packages do not fit together any more; see the whole of it with the command"
-        )
-    return pkg.explained(planned)

@@ -148,7 +148,7 @@ def origin(uri: str) -> str:
 
 def own(host: Host) -> Publishers:
     """The host's publishers, as an image gets them when none are named."""
-    rows = [row for row in pkg.publishers(host, pkg.HOST_IMAGE) if row.enabled]
+    rows = pkg.publishers(host, pkg.HOST_IMAGE, enabled=True)
     return _ranked((row.name, _tidy(uri)) for row in rows for uri in row.origins)
 
 

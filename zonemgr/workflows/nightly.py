@@ -42,8 +42,8 @@ class Round:
 
     @property
     def quiet(self) -> bool:
-        """Nothing changed, and all is well."""
-        return all(one.outcome == upgrade.UNCHANGED for one in self.results)
+        """Nothing changed, and all is well: every repository has answered, too."""
+        return all(one.outcome == upgrade.UNCHANGED and not one.notes for one in self.results)
 
     @property
     def exit_code(self) -> int:

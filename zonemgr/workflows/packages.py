@@ -18,7 +18,7 @@ from zonemgr.host import pkg, system, zfs, zoneadm
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, Publisher, Snapshot, ZoneName
 from zonemgr.workflows import building, imageset, parts, survey
-from zonemgr.workflows.steps import Step
+from zonemgr.workflows.steps import Step, warn
 
 Words = str | Sequence[str]
 
@@ -170,12 +170,18 @@ class OnImage(Step):
         raise NotImplementedError
 
 
+def _told(done: pkg.Done) -> None:
+    """A publisher that did not answer may have had newer packages; the job goes on with what the others have."""
+    for one in done.silent:
+        warn(str(one))
+
+
 class InstallPackages(OnImage):
     def __str__(self) -> str:
         return f"install packages into {self.zone}"
 
     def change(self, host: Host, image: pkg.Image) -> None:
-        pkg.install(host, image, *self.words, limit=self.limit)
+        _told(pkg.install(host, image, *self.words, limit=self.limit))
 
 
 class RemovePackages(OnImage):
@@ -193,7 +199,7 @@ class UpdatePackages(OnImage):
         return f"update packages in {self.zone}"
 
     def change(self, host: Host, image: pkg.Image) -> None:
-        pkg.update(host, image, *self.words, limit=self.limit)
+        _told(pkg.update(host, image, *self.words, limit=self.limit))
 
 
 class RefreshCatalogues(OnImage):
@@ -201,7 +207,7 @@ class RefreshCatalogues(OnImage):
         return f"refresh the catalogues of {self.zone}"
 
     def change(self, host: Host, image: pkg.Image) -> None:
-        pkg.refresh(host, image, limit=self.limit)
+        _told(pkg.refresh(host, image, limit=self.limit))
 
 
 @dataclass(frozen=True)
@@ -279,7 +285,7 @@ def check_linked(host: Host, zone: str, brand: str, change: Change) -> None:
     names -= {halves(word)[0] for word in change.add_publishers}
     if not names or not linked(host, brand):
         return
-    needed = sorted(names & {one.name for one in pkg.publishers(host, pkg.HOST_IMAGE) if one.enabled})
+    needed = sorted(names & {one.name for one in pkg.publishers(host, pkg.HOST_IMAGE, enabled=True)})
     if needed:
         raise UsageError(
             f"zone {zone} is of the linked brand {brand} and needs the host's publisher {needed[0]}",

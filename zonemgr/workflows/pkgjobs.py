@@ -195,11 +195,15 @@ class _Visit:
     def _planned(self, words: tuple[str, ...], *, alone: bool) -> int:
         limit = self.site.config.host.install_limit
         try:
-            return pkg.plan(self.host, pkg.Image(zone=ZoneName(self.zone.name)), *words, limit=limit)
+            plan = pkg.plan(self.host, pkg.Image(zone=ZoneName(self.zone.name)), *words, limit=limit)
         except CommandError:
             if alone:
                 raise
             return 0  # what is in its way now the removal before it may take away
+        if plan.status == pkg.NOTHING_TO_DO:  # otherwise the change itself tells of it
+            for one in plan.silent:
+                self.site.report.warn(str(one))
+        return plan.status
 
     def _changed(self) -> Outcome:
         """Snapshot, change, snapshot; without the snapshots when nothing has changed."""

@@ -8,7 +8,7 @@ one (pkg5's api.py: without a live root there is no new boot environment), so th
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -105,13 +105,15 @@ def _upgrade(site: Site, name: str, terms: Terms) -> Result:
     unfit = _unfit(glimpse(site), name)
     if unfit:
         return Result(name, SKIPPED, message=unfit[0], hint=unfit[1])
-    changes = tuple(_pending(site, name, run))
+    changes, silent = _pending(site, name, run)
     if not changes:
-        return Result(name, UNCHANGED)
+        message = "no updates, as far as is known" if silent else ""
+        return Result(name, UNCHANGED, message=message, notes=silent)
     if site.host.dry_run:
         return Result(name, DUE, changes=changes)
     try:
-        return _carry_out(site, name, terms, run, changes)
+        done = _carry_out(site, name, terms, run, changes)
+        return replace(done, notes=(*silent, *done.notes))
     except Exception as failure:
         failure.run = run  # type: ignore[attr-defined]  # the record has the commands and what they said
         raise
@@ -133,8 +135,15 @@ def _unfit(look: Host, name: str) -> tuple[str, str] | None:
     return None
 
 
-def _pending(site: Site, name: str, run: RunId) -> Sequence[PackageChange]:
+Pending = tuple[tuple[PackageChange, ...], tuple[str, ...]]  # and the repositories that did not answer
+
+
+def _pending(site: Site, name: str, run: RunId) -> Pending:
     """Fetch the image's catalogues and ask for the plan; nothing else of the image is changed.
+
+    A publisher none of whose repositories answers makes the image fail: otherwise a repository that is gone would
+    pass for "no updates" night after night. Where another repository of the publisher has answered, the one that did
+    not is only told of.
 
     Clones may be made meanwhile, so the image's own lock is only taken to clear up after a dead run.
     """
@@ -142,24 +151,30 @@ def _pending(site: Site, name: str, run: RunId) -> Sequence[PackageChange]:
         site.report.note(
             f"what is due for {name} is judged by its catalogues as they are, without the refresh"
         )
-        return _plan_of(site, _ready(glimpse(site), name))
+        return _plan_of(site, _ready(glimpse(site), name)), ()
     note, patience = site.report.note, site.config.state.image_wait
     with locks.zone_lock(site.config, name, run, wait=patience, waiting=note):
         with locks.image_lock(site.config, name, run, waiting=note):
             recover_zone(site, name)
         image = _ready(glimpse(site), name)
         if _root_is_mounted(site, image):
-            return _plan_of(site, image)
+            silent = _refreshed(site, image)
+            return _plan_of(site, image), silent
     _mount_root(site, image)
     return _pending(site, name, run)
 
 
-def _plan_of(site: Site, image: Managed) -> Sequence[PackageChange]:
-    limit = site.config.host.install_limit
+def _refreshed(site: Site, image: Managed) -> tuple[str, ...]:
+    """Fetch the catalogues; returns what did not answer."""
     site.report.note(f"look for updates of {image.name}")
     where = packages.image_of(site.host, image.name, image.dataset, image.row.path)
-    pkg.refresh(site.host, where, limit=limit)
-    return pkgplan.update(site.host, where.root, limit=limit)
+    done = pkg.refresh(site.host, where, limit=site.config.host.install_limit)
+    return tuple(map(str, done.silent))
+
+
+def _plan_of(site: Site, image: Managed) -> tuple[PackageChange, ...]:
+    where = packages.image_of(site.host, image.name, image.dataset, image.row.path)
+    return tuple(pkgplan.update(site.host, where.root, limit=site.config.host.install_limit))
 
 
 def _ready(look: Host, name: str) -> Managed:
