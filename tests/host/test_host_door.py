@@ -583,3 +583,65 @@ def test_sh_comes_with_the_first_command_and_without_asyncio() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=HERE
     )
     assert (ran.stdout, ran.stderr) == ("[]\n", "")
+
+
+# -- programs of another user ---------------------------------------------------------------------------------
+
+# Stands for zoneadm, zonecfg or pkg started by pfexec: a program of root's, while zonemgr is somebody else. Where
+# zonemgr is, somebody's ids are in force except while a program is started by pfexec (the first word), as the kernel
+# of illumos gives it root's. `allowed`: a profile names /usr/bin/kill, so pfexec makes that root's as well.
+UNENDABLE = """
+import os, sys
+import zonemgr.host.programs  # now: somebody may not be able to read it
+from zonemgr.errors import CommandTimeout
+from zonemgr.host.contract import Limits
+from zonemgr.host.door import LocalHost
+place, allowed, outlast, script = sys.argv[1:]
+SOMEBODY = 65534
+class Host(LocalHost):
+    def _start(self, argv, descriptors, *, terminal):
+        raised = argv[0] == "env" and (argv[1] == "sh" or allowed == "allowed")
+        if raised:
+            os.setresuid(0, 0, 0)
+        try:
+            return super()._start(argv, descriptors, terminal=terminal)
+        finally:
+            os.setresuid(SOMEBODY, SOMEBODY, 0)
+limits = Limits(outlast=float(outlast))
+host = Host(path="/usr/bin:/bin", grace=0.3, elevate=("env",), limits=limits, warn=print)
+host.ask("true")
+os.setresuid(SOMEBODY, SOMEBODY, 0)
+try:
+    host.change("sh", "-c", script, limit=0.5)
+except CommandTimeout as late:
+    os.setresuid(0, 0, 0)
+    print("late", os.path.exists(f"{place}/done"), getattr(late, "__notes__", []))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs programs of two users")
+@pytest.mark.parametrize(
+    ("allowed", "outlast", "done", "waited"),
+    [("allowed", "60", False, False), ("", "60", True, True), ("", "0.2", False, True)],
+)
+def test_a_program_of_roots_is_ended_by_pfexec_or_waited_for(
+    tmp_path: Path, allowed: str, outlast: str, done: bool, waited: bool
+) -> None:
+    """Undo must not begin beside a zoneadm that still works: the door returns when it is gone, or says it is not."""
+    tmp_path.chmod(0o755)
+    length = "1.5" if done else "600"
+    script = f"sleep {length}; touch {tmp_path}/done"
+    ran = subprocess.run(
+        [sys.executable, "-c", UNENDABLE, str(tmp_path), allowed, outlast, script],
+        capture_output=True, text=True, timeout=60, check=False, env=HERE,
+    )  # fmt: skip
+    assert ran.stderr == ""
+    *warnings, last = ran.stdout.splitlines()
+    assert last.startswith(f"late {done} [")
+    assert bool(warnings) == waited
+    assert all("Process Management" in warning and warning.startswith("sh (process") for warning in warnings)
+    words = ["pgrep", "-f", f"^sh -c sleep {length}; touch {tmp_path}/done"]
+    left = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert bool(left.stdout) == ("does not end" in last) == (outlast == "0.2")
+    for pid in left.stdout.split():
+        os.killpg(int(pid), signal.SIGKILL)

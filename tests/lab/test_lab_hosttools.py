@@ -127,6 +127,7 @@ def test_profiles_and_auths_as_shown(hand: Hand) -> None:
         "ZFS File System Management",
         "Network Link Security",
         "Software Installation",
+        "Process Management",
         "Basic Solaris User",
         "All",
     ]
@@ -236,3 +237,9 @@ def test_secrets_are_for_root(hand: Hand) -> None:
 def test_homes_are_there_for_those_who_have_one(hand: Hand) -> None:
     assert hand("test -d /export/home/builder").exit_code == 0
     assert hand("test -d /export/home/jim").exit_code == 0
+
+
+def test_process_management_is_what_raises_kill(hand: Hand) -> None:
+    book = Rights(hand.world.host)
+    assert book.raises("builder", "kill")
+    assert not book.raises("jim", "kill")

@@ -64,10 +64,16 @@ class Runtime:
         return LocalHost(
             path=settings.path or "/usr/sbin:/usr/bin:/sbin:/bin",
             elevate=self._elevation(settings.elevate),
-            limits=Limits(ask=settings.ask_limit, change=settings.change_limit, halt=settings.halt_limit),
+            limits=Limits(
+                ask=settings.ask_limit,
+                change=settings.change_limit,
+                halt=settings.halt_limit,
+                outlast=settings.outlast_limit,
+            ),
             dry_run=self.dry_run,
             log=self._logged,
             report=self.screen.would,
+            warn=self.screen.warn,
         )
 
     @cached_property

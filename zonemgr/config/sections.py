@@ -91,6 +91,9 @@ class Host:
     single_user_limit: int = _setting(300, "From a boot with -s until its services are up.", least=1)
     halt_limit: int = _setting(120, "zoneadm halt; longer: something holds the root or a link.", least=1)
     shutdown_limit: int = _setting(120, "zoneadm shutdown; after that the zone is halted.", least=1)
+    outlast_limit: int = _setting(
+        3600, "To wait for a command that may not be ended, before anything is undone."
+    )
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class Limits:
     change: float = 600.0
     stream: float = 7 * 24 * 3600.0
     halt: float = 120.0
+    outlast: float = 3600.0  # to wait for a program that may not be ended
 
 
 class Host(Protocol):

@@ -202,6 +202,8 @@ class Door(ABC):
         if isinstance(fault, TimeoutError):
             late = CommandTimeout(task.argv, task.limit or 0.0, str(fault))
             late.command = shlex.join(task.full)
+            for note in getattr(fault, "__notes__", []):
+                late.add_note(note)
             return late
         return CommandError(task.argv, 126, f"it could not be started: {fault}")
 
@@ -302,7 +304,8 @@ class CallableHost(Door):
 class LocalHost(Door):
     """The machine zonemgr runs on. `path` is the programs' whole PATH, `environment` what they get besides.
 
-    Programs run in a session of their own, without a terminal, in the C locale and in `/`.
+    Programs run in a session of their own, without a terminal, in the C locale and in `/`. `warn` is told of a program
+    that cannot be ended and is waited for.
     """
 
     def __init__(
@@ -316,8 +319,10 @@ class LocalHost(Door):
         limits: Limits | None = None,
         log: Callable[[CommandLine], None] | None = None,
         report: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(dry_run=dry_run, elevate=elevate, limits=limits, log=log, report=report)
+        self._warn = warn or (lambda text: None)
         self._path = [part for part in path.split(":") if part]
         self._grace = grace  # seconds between TERM and KILL
         self._found: dict[str, Any] = {}  # commands looked up already
@@ -357,7 +362,13 @@ class LocalHost(Door):
     def _runner(self) -> Runner:
         from zonemgr.host.programs import Runner  # here: --help runs no program
 
-        return Runner(self._start, grace=self._grace, elevate=tuple(self.elevate))
+        return Runner(
+            self._start,
+            grace=self._grace,
+            elevate=tuple(self.elevate),
+            outlast=self.limits.outlast,
+            warn=self._warn,
+        )
 
     def _start(self, argv: tuple[str, ...], descriptors: tuple[int, int, int], *, terminal: bool) -> Process:
         """Start a program on these descriptors; with `terminal` in this session, else in one of its own.

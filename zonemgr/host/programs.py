@@ -3,6 +3,10 @@
 The promise (design, section 4): when a call ends by an interrupt or a time limit, neither the program nor
 anything of its process group is left. Signals that arrive while a program is being started or ended are
 held back, so there is no moment in which a program exists that nobody would end.
+
+pfexec makes programs whose real user is root: zonecfg and pkg by their exec_attr entries (uid=0), zoneadm by itself
+(setuid(0)). A signal to them needs the privilege proc_owner (illumos, os/cred.c: hasprocperm), which /usr/bin/kill has
+by the profile Process Management. Without that they are waited for: nothing may be undone beside them.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ _TICK = 0.1  # seconds between two looks whether a silent program still lives
 # A program has ended when its process has. What others hold open is read until it falls silent, and so long.
 _SILENCE, _PATIENCE = 0.25, 2.0
 # A killed process may hang in a system call; for ever is too long to wait for it.
-_LAST_WAIT = 10.0
+_SHORT_WAIT, _LAST_WAIT = 1.0, 10.0
 _TAIL = 4096  # bytes of stderr kept for the message when the limit ends a program
 
 
@@ -46,10 +50,22 @@ class Start(Protocol):
 
 
 class Runner:
-    """Runs what `start` starts. `elevate`: words that help to end a program which became another user's."""
+    """Runs what `start` starts. `elevate`: words that help to end a program which became another user's.
 
-    def __init__(self, start: Start, *, grace: float, elevate: Sequence[str]) -> None:
+    `outlast`: seconds to wait for one that still cannot be ended; `warn` is told before.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        *,
+        grace: float,
+        elevate: Sequence[str],
+        outlast: float = 0.0,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._start, self._grace, self._elevate = start, grace, tuple(elevate)
+        self._outlast, self._warn = outlast, warn
 
     def run(
         self, argv: tuple[str, ...], stdin: bytes, on_stdout: Chunk, on_stderr: Chunk, limit: float | None
@@ -66,7 +82,7 @@ class Runner:
                 held.hold()
                 if not isinstance(why, TimeoutError):
                     pipes.mute()  # nobody listens any more, but a full pipe must not keep it from ending
-                self._end(process, pipes, held, why)
+                self._end(process, pipes, held, why, argv)
                 raise
 
     def converse(self, argv: tuple[str, ...]) -> int:
@@ -81,31 +97,69 @@ class Runner:
             held.arrived = [number for number in held.arrived if number != signal.SIGINT]
             return process.wait()
 
-    def _end(self, process: Process, pipes: _Pipes, held: SignalsHeld, why: BaseException) -> None:
+    def _end(
+        self, process: Process, pipes: _Pipes, held: SignalsHeld, why: BaseException, argv: tuple[str, ...]
+    ) -> None:
         """End the whole process group: TERM, then after the grace time, or one more interrupt, KILL."""
         arrived = len(held.arrived)
-        for number, patience in ((signal.SIGTERM, self._grace), (signal.SIGKILL, _LAST_WAIT)):
+        # The last time with the elevation command: of a group of several users' members a plain KILL reaches some only.
+        for number, patience, signalled in (
+            (signal.SIGTERM, self._grace, self._signal),
+            (signal.SIGKILL, _SHORT_WAIT, self._signal),
+            (signal.SIGKILL, _LAST_WAIT, self._signal_elevated),
+        ):
             until = time.monotonic() + patience
-            if _group_lives(process):
-                self._signal(process.pid, number)
+            if _group_lives(process) and not signalled(process.pid, number):
+                break  # what may not be asked to end may not be killed either
             while _group_lives(process) and time.monotonic() < until:
                 if number == signal.SIGTERM and len(held.arrived) > arrived:
                     break
                 pipes.move(0.02)
+        if _group_lives(process):
+            self._wait_for(process, pipes, argv)
         if process.is_alive()[0]:
-            why.add_note(f"process {process.pid} does not end")
+            why.add_note(f"process {process.pid} does not end; what is undone now is undone beside it")
         else:
             process.wait()
 
-    def _signal(self, group: int, number: signal.Signals) -> None:
+    def _signal(self, group: int, number: signal.Signals) -> bool:
+        """Signal a process group, with the elevation command if need be; False when that is not allowed either."""
         try:
             os.killpg(group, number)
         except ProcessLookupError:
             pass
         except PermissionError:
-            words = (*self._elevate, "kill", "-s", number.name.removeprefix("SIG"), "--", f"-{group}")
-            with contextlib.suppress(OSError):
-                self.run(words, b"", _nobody, _nobody, _LAST_WAIT)
+            return self._signal_elevated(group, number)
+        return True
+
+    def _signal_elevated(self, group: int, number: signal.Signals) -> bool:
+        words = (*self._elevate, "kill", "-s", number.name.removeprefix("SIG"), "--", f"-{group}")
+        try:
+            return self.run(words, b"", _nobody, _nobody, _LAST_WAIT) == 0
+        except OSError:
+            return False
+
+    def _wait_for(self, process: Process, pipes: _Pipes, argv: tuple[str, ...]) -> None:
+        """Wait, at most so long, for a program that may not be ended, so that nothing happens beside it."""
+        name = next(iter(argv[len(self._elevate) :]), argv[0])
+        self._warn(
+            f"{name} (process {process.pid}) cannot be ended; it is waited for, at most {self._outlast:g} seconds,"
+            f" before anything is undone. As root: kill -9 {process.pid}; with the rights profile Process Management"
+            " zonemgr can do it"
+        )
+        until = time.monotonic() + self._outlast
+        while _group_lives(process) and time.monotonic() < until:
+            pipes.move(_TICK)
+
+
+def _group_exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _watch(process: Process, pipes: _Pipes, deadline: float | None) -> int:
@@ -133,15 +187,7 @@ def _mind(deadline: float | None, pipes: _Pipes) -> None:
 
 
 def _group_lives(process: Process) -> bool:
-    if process.is_alive()[0]:
-        return True
-    try:
-        os.killpg(process.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return not _only_dead(process.pid)
+    return process.is_alive()[0] or (_group_exists(process.pid) and not _only_dead(process.pid))
 
 
 def _only_dead(group: int) -> bool:

@@ -23,6 +23,9 @@ PROFILES: dict[str, tuple[str, ...]] = {
 # zoneadm also needs the authorisations solaris.zone.*, which only this profile brings.
 ALSO = {"zoneadm": "Zone Security", "zlogin": "Zone Security"}
 EVERYTHING = "Primary Administrator"
+# Without it nothing is refused, but zoneadm, zonecfg and pkg, which pfexec makes root's, cannot be ended: /usr/bin/kill
+# with proc_owner (gate, lib/libsecdb/exec_attr.txt; os/cred.c: hasprocperm). zonemgr then waits for them.
+ENDING = "Process Management"
 
 
 def in_global_zone(host: Host) -> bool:

@@ -29,7 +29,8 @@ PEOPLE = {
 GROUPS = {"build": (100, "builder")}
 BUILDER = (
     "builder::::type=normal;auths=solaris.smf.manage,solaris.smf.modify;"
-    "profiles=Zone Management,Zone Security,ZFS File System Management,Network Link Security,Software Installation\n"
+    "profiles=Zone Management,Zone Security,ZFS File System Management,Network Link Security,Software Installation,"
+    "Process Management\n"
 )
 USER_ATTR = (
     "root::::auths=solaris.*,solaris.grant;profiles=All;audit_flags=lo\\:no;lock_after_retries=no\n"
@@ -46,6 +47,7 @@ Network Link Security:::Security of data links:auths=solaris.network.link.securi
 Network Management:::Configure network interfaces:auths=solaris.network.interface.config
 Operator:::Simple tasks:profiles=All
 Primary Administrator:::Everything:auths=solaris.*,solaris.grant
+Process Management:::Manage processes of others:
 Service Management:::Manage services:auths=solaris.smf.manage,solaris.smf.modify
 Software Installation:::Install software:profiles=ZFS File System Management
 Stop:::The last profile looked at:
@@ -65,6 +67,8 @@ Network Link Security:solaris:cmd:::/sbin/dladm:euid=dladm;egid=sys;privs=sys_dl
 Network Management:solaris:cmd:::/sbin/dladm:euid=dladm;egid=netadm;privs=sys_dl_config,net_rawaccess,proc_audit
 Network Management:solaris:cmd:::/sbin/ipadm:euid=netadm;egid=netadm;privs=sys_ip_config,net_rawaccess
 Primary Administrator:solaris:cmd:::*:uid=0;gid=0
+Process Management:solaris:cmd:::/usr/bin/kill:privs=proc_owner
+Process Management:suser:cmd:::/usr/bin/kill:euid=0
 Software Installation:solaris:cmd:::/usr/bin/pkg:uid=0
 Software Installation:suser:cmd:::/sbin/beadm:uid=0;gid=bin
 User Management:solaris:cmd:::/usr/sbin/useradd:uid=0

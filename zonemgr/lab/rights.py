@@ -15,7 +15,7 @@ PATHS = {
         ("zoneadm", "zlogin", "zonecfg", "useradd", "userdel", "usermod", "svcadm", "svccfg"), "/usr/sbin"
     ),
     **dict.fromkeys(("zfs", "zpool", "dladm", "ipadm", "beadm", "mount", "umount"), "/sbin"),
-    **dict.fromkeys(("pkg", "svcs"), "/usr/bin"),
+    **dict.fromkeys(("pkg", "svcs", "kill"), "/usr/bin"),
     **dict.fromkeys(("halt", "init", "poweroff", "reboot", "shutdown", "automount", "df"), "/usr/sbin"),
     "uadmin": "/sbin",
     **dict.fromkeys(("groupadd", "groupdel"), "/usr/sbin"),

@@ -30,10 +30,12 @@ def require(host: Host, *needs: str) -> None:
     if me.is_root:
         return
     tools = [tool for need in needs for tool in TOOLS[need]]
-    missing = system.missing_profiles(system.profiles(host), tools)
+    have = system.profiles(host)
+    missing = system.missing_profiles(have, tools)
     if missing:
+        wanted = ",".join([*missing, *([] if system.ENDING in have else [system.ENDING])])
         raise NotAllowed(
             f"user {me.name} lacks the rights profile {missing[0]}"
             + (f" and {len(missing) - 1} more" if missing[1:] else ""),
-            hint=f"as root, beside those it has: usermod -P '{','.join(missing)}' {me.name}; or run zonemgr as root",
+            hint=f"as root, beside those it has: usermod -P '{wanted}' {me.name}; or run zonemgr as root",
         )
