@@ -1,7 +1,9 @@
-"""The scripts that run in zones, under each shell there is for them: awkward account files go in, and are looked at after.
+"""The scripts that run in zones, under each shell there is for them: awkward account files go in, and are read after.
 
 /bin/sh of illumos is ksh93. The sed is GNU's, and one that ends as illumos' does when there is no line left for `N`.
 """
+
+# ruff: noqa: E501 - rows of a table, each with what goes in and what comes out
 
 from __future__ import annotations
 

@@ -66,7 +66,8 @@ def trouble(image: Image, uri: str, *, asked: str = "") -> str:
     if image.shelves.ever_served(uri) is None and host not in ("localhost", "127.0.0.1"):
         reason = f"E_COULDNT_RESOLVE_HOST (6) reason: Could not resolve host: {host}"
     else:
-        reason = f"E_COULDNT_CONNECT (7) reason: Failed to connect to {host}:{port} after 0 ms: Could not connect to server"
+        words = f"Failed to connect to {host}:{port} after 0 ms: Could not connect to server"
+        reason = f"E_COULDNT_CONNECT (7) reason: {words}"
     return f"Framework error: code: {reason}\nURL: '{bare}{asked}'"
 
 
