@@ -20,14 +20,15 @@ from zonemgr.lab.inprocess import InProcess
 from zonemgr.lab.world import World
 
 ZONEMGR = [sys.executable, "-m", "zonemgr"]
-BYHAND = Path(__file__).parent / "byhand.sh"
+HERE = Path(__file__).resolve().parent.parent
+BYHAND = HERE / "benchmarks/byhand.sh"
 GOLDEN, ZONES = "tools", 1000
 
 
 def measure(runs: int) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="zonemgr-bench.") as folder:
         lab = Path(folder, "lab")
-        labs.create(lab)
+        labs.create(lab, share=[f"{HERE}:ro"])
         try:
             _inside(lab, "zonemgr", "-Q", "create-giz", "-z", GOLDEN)
             results = [_commands(lab)]
@@ -96,17 +97,16 @@ def _many_zones(lab: Path) -> None:
 def _listing(lab: Path, runs: int) -> Result:
     """Timed inside the lab, by this very module, so that entering it is not measured."""
     count = _count(lab, "zonemgr", "list", ok=0)
-    here = Path(__file__).parent.parent
-    line = f"cd {shlex.quote(str(here))} && exec {shlex.quote(sys.executable)} -m benchmarks.on_lab {runs} {count}"
+    line = f"cd {shlex.quote(str(HERE))} && PYTHONPATH=/.lab/lib exec python3 -m benchmarks.on_lab {runs} {count}"
     return Result(**json.loads(_inside(lab, "sh", "-c", line)))
 
 
 def _timed_inside(runs: int, count: int) -> Result:
     return timed_ratio(
         f"zonemgr list: {ZONES} zones, {count} host commands",
-        [*ZONEMGR, "list"],
+        ["zonemgr", "list"],
         against="python -c pass",
-        baseline=[sys.executable, "-c", "pass"],
+        baseline=["python3", "-c", "pass"],
         runs=runs,
         goal=20,
     )

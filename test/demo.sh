@@ -52,7 +52,7 @@ else
 	zonemgr_there=zonemgr
 	say "This is not illumos, so a lab stands in for a host"
 	lab=$(mktemp -d "${TMPDIR:-/tmp}/zonemgr-demo.XXXXXX")/lab
-	"$ZONEMGR" lab create "$lab"
+	"$ZONEMGR" lab create "$lab" --share "$here:ro"
 fi
 
 say "A golden image: installed, booted once, snapshot, served"

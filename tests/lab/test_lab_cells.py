@@ -122,28 +122,24 @@ class TestInside:
 
 
 class TestFileSystems:
-    @pytest.fixture
-    def source(self, tmp_path: Path) -> Path:
-        source = tmp_path / "source"
-        source.mkdir()
-        source.chmod(0o777)
-        (source / "file").write_text("from the global zone\n")
-        return source
-
     def _stage(self, tmp_path: Path, resource: str) -> Stage:
-        return Stage(tmp_path / "lab", configure=resource)
+        stage = Stage(tmp_path / "lab", configure=resource)
+        source = stage.world.path("/export/source")
+        source.mkdir(parents=True, exist_ok=True)
+        (source / "file").write_text("from the global zone\n")
+        return stage
 
-    def test_lofs_shows_a_directory_of_the_global_zone(self, tmp_path: Path, source: Path) -> None:
-        stage = self._stage(tmp_path, f"add fs; set dir=/work; set special={source}; set type=lofs; end")
+    def test_lofs_shows_a_directory_of_the_global_zone(self, tmp_path: Path) -> None:
+        stage = self._stage(tmp_path, "add fs; set dir=/work; set special=/export/source; set type=lofs; end")
         stage.boot()
         assert stage.sh("cat /work/file; echo back > /work/artefact") == "from the global zone\n"
-        assert (source / "artefact").read_text() == "back\n"
+        assert stage.world.path("/export/source/artefact").read_text() == "back\n"
         stage.close()
 
-    def test_lofs_read_only(self, tmp_path: Path, source: Path) -> None:
+    def test_lofs_read_only(self, tmp_path: Path) -> None:
         stage = self._stage(
             tmp_path,
-            f"add fs; set dir=/work; set special={source}; set type=lofs; add options [ro,nodevices]; end",
+            "add fs; set dir=/work; set special=/export/source; set type=lofs; add options [ro,nodevices]; end",
         )
         stage.boot()
         assert stage.sh("cat /work/file; touch /work/x 2>/dev/null || echo read-only") == (

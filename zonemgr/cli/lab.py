@@ -23,11 +23,19 @@ Fault = Annotated[
 User = Annotated[
     str, typer.Option("--user", metavar="NAME", help="Who calls, of the lab's accounts: root, builder, jim.")
 ]
+Share = Annotated[
+    list[str],
+    typer.Option(
+        "--share", metavar="DIR[:ro]", help="Show a directory of this machine in the lab, at the same path."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 HELP = """A stand-in host made of files: zones, ZFS, links and packages are emulated, and zones really run programs.
 
-It is not illumos: it knows what zonemgr's authors know of illumos. Inside, every emulated command is on the PATH.
+It is not illumos: it knows what zonemgr's authors know of illumos. Inside, every emulated command is on the PATH, and
+of this machine's files only its programs are there, and what --share shows: of 'lab create' whenever the lab is up, of
+'lab run' and 'lab shell' until it goes down. 'lab run SCRIPT' shows the script's directory, read-only.
 """
 FAULTS = (
     "SPEC is KIND[@N][:PATTERN][,exit=S][,stderr=TEXT][,times=K|always]; KIND: fail, hang, kill-before, kill-after, "
@@ -78,11 +86,12 @@ def create(
             metavar="POOL/DATASET", help="With --zfs system: the dataset all of the lab's are below."
         ),
     ] = "",
+    share: Share = [],  # noqa: B006 - Typer copies it
     dir_option: Annotated[str, typer.Option("--dir", hidden=True)] = "",
 ) -> None:
     """Make a lab: a host on its first day, with a pool, a network card and three accounts."""
     place = _place(directory or dir_option)
-    labs.create(place, flavour, latency, _zfs(zfs, pool))
+    labs.create(place, flavour, latency, _zfs(zfs, pool), share)
     runtime: Runtime = ctx.obj
     runtime.screen.note(
         f"a lab that plays {flavour} is in {place}; enter it with: zonemgr lab shell{_option(place)}"
@@ -99,15 +108,22 @@ def run_command(
     dir: Directory = "",
     fault: Fault = [],  # noqa: B006 - Typer copies it
     user: User = "root",
+    share: Share = [],  # noqa: B006
 ) -> None:
     """Run a command in the lab's global zone, with this terminal; ends with its exit status."""
-    ctx.obj.exit_code = labs.run(_place(dir), command, fault, user)
+    ctx.obj.exit_code = labs.run(_place(dir), command, fault, user, share)
 
 
 @app.command("shell", epilog=FAULTS)
-def shell(ctx: typer.Context, dir: Directory = "", fault: Fault = [], user: User = "root") -> None:  # noqa: B006
+def shell(
+    ctx: typer.Context,
+    dir: Directory = "",
+    fault: Fault = [],  # noqa: B006
+    user: User = "root",
+    share: Share = [],  # noqa: B006
+) -> None:
     """An interactive shell in the lab's global zone."""
-    ctx.obj.exit_code = labs.shell(_place(dir), fault, user)
+    ctx.obj.exit_code = labs.shell(_place(dir), fault, user, share)
 
 
 @app.command("log")

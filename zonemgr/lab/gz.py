@@ -10,17 +10,17 @@ import fcntl
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zonemgr.lab import processes, programs
-from zonemgr.lab.world import MACHINE_MARK, OWN, LabError, World, pool_of
+from zonemgr.lab import processes, programs, shares
+from zonemgr.lab.shares import Share
+from zonemgr.lab.world import SYSTEM, LabError, World, pool_of
 
 INSIDE = Path("/.lab/gz.json")  # there in a lab's global zone only
 
@@ -30,8 +30,9 @@ ETC = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki"),
     *("crypto-policies", "localtime", "terminfo", "java", "protocols", "services", "resolv.conf", "perl"),
 )
-READ_ONLY = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "boot", "sys")
-BY_ITSELF = ("usr", "proc")  # not simply bound
+# Capabilities over the machine itself, which root of the global zone has no use for: modules, ports and memory, its
+# reboot, its clock, device files (sys_module, sys_rawio, sys_boot, sys_time, mknod).
+MACHINES = frozenset((16, 17, 22, 25, 27))
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,16 @@ class Holder:
     boot: str  # the machine's boot, for a pid means nothing after the next
     user_namespace: bool
     many_users: bool  # more than one user id can be had
-    unseen: tuple[str, ...] = ()  # top-level directories of the machine that could not be shown
-    also: tuple[str, ...] = ()  # of those below the lab's own, the ones that are the machine's nevertheless
+    shares: tuple[str, ...] = ()  # directories of the machine that it shows, as shares.Share writes them
+    unseen: tuple[str, ...] = ()  # those that `lab create` was told of and that are not there
 
     @property
     def alive(self) -> bool:
         return self.boot == _machine_boot() and processes.alive(self.pid, self.start)
+
+    def sees(self, path: str) -> bool:
+        """Is this path of the machine the same in the global zone?"""
+        return any(shares.read(each).shows(path, read_only=True) for each in self.shares)
 
     @property
     def ending(self) -> bool:
@@ -76,7 +81,7 @@ def find(lab: Path) -> Holder | None:
     except (FileNotFoundError, ValueError):
         return None
     try:
-        return Holder(**{**fields, "unseen": tuple(fields["unseen"]), "also": tuple(fields["also"])})
+        return Holder(**{**fields, "shares": tuple(fields["shares"]), "unseen": tuple(fields["unseen"])})
     except (TypeError, KeyError):  # of another version of zonemgr
         return None
 
@@ -101,15 +106,39 @@ def ensure(lab: Path) -> tuple[Holder, bool]:
             return holder, False
         if holder is not None:
             holder.end()
-        _boot(lab)
-        holder = _start(lab)
+        holder = _start(lab, _boot(lab))
         if pool_of(lab):
             enter(holder, _mount_datasets)
         return holder, True
 
 
-def _boot(lab: Path) -> None:
-    """What the end of the last holder meant for the world; nothing the first time."""
+def show(lab: Path, wanted: Sequence[Share], *, exactly: bool) -> None:
+    """Show more of the machine in the global zone, which must be up; nothing where it is shown already.
+
+    Without `exactly` a directory above it, or one that is writable where read-only will do, is as good.
+    """
+    lab = lab.resolve()
+    with locked(lab):
+        holder = find(lab)
+        if holder is None or not holder.alive:
+            raise LabError("the lab went down meanwhile")
+        has = [shares.read(each) for each in holder.shares]
+        missing = [each for each in wanted if not _has(has, each, exactly)]
+        if missing:
+            shares.attach(holder.pid, missing)
+            _note(lab, replace(holder, shares=(*holder.shares, *map(str, missing))))
+
+
+def _has(has: Sequence[Share], wanted: Share, exactly: bool) -> bool:
+    if exactly:  # the last one mounted at a path is the one that is seen
+        return wanted in has and [each for each in has if each.path == wanted.path][-1] == wanted
+    return any(each.shows(wanted.path, read_only=wanted.read_only) for each in has)
+
+
+def _boot(lab: Path) -> dict[str, list[str]]:
+    """What the end of the last holder meant for the world; nothing the first time. What the new one must know."""
+    from zonemgr.lab import gzfiles
+
     world = World(lab)
     try:
         if find(lab) is not None:
@@ -118,6 +147,8 @@ def _boot(lab: Path) -> None:
             reboot(world)
         elif not world.get("host.booted"):
             world.put("host.booted", repr(world.now()))
+        mounted = gzfiles.mounted_in_volatile(world)
+        return {"shares": list(world.settings.get("shares", ())), "mounted": mounted}
     finally:
         world.close()
 
@@ -130,16 +161,10 @@ def _mount_datasets() -> int:
     return 0
 
 
-def _start(lab: Path) -> Holder:
+def _start(lab: Path, facts: dict[str, list[str]]) -> Holder:
     programs.write(lab)
-    machine = _prepare(lab)
-    order = {
-        "dir": str(lab),
-        "machine": machine,
-        "also": _also(lab),
-        "prefix": sys.prefix,
-        "pool": pool_of(lab),
-    }
+    _prepare(lab)
+    order = {"dir": str(lab), "python": programs.own_python(), "pool": pool_of(lab), **facts}
     where = str(programs.package_parent())
     start = f"import sys; sys.path.insert(0, {where!r}); from zonemgr.lab.holder import main; main()"
     python = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
@@ -174,61 +199,23 @@ def _note(lab: Path, holder: Holder) -> None:
     fresh.replace(lab / "holder.json")
 
 
-def _prepare(lab: Path) -> list[str]:
-    """Make LAB/host a root: mount points for what is the machine's; the names to mount there."""
-    host, names = lab / "host", []
-    world = World(lab)
-    for entry in sorted(os.scandir("/"), key=lambda each: each.name):
-        name = entry.name
-        if name in ("lost+found", ".lab") or world.owns(name):
+def _prepare(lab: Path) -> None:
+    """See to it that LAB/host has what the holder mounts on, and links to what it shows of the machine's /etc."""
+    from zonemgr.lab import gzfiles
+
+    host = lab / "host"
+    for name in SYSTEM:
+        machine = Path("/", name)
+        if os.path.lexists(host / name) or not os.path.lexists(machine):
             continue
-        if entry.is_symlink():
-            if not _is_there(host / name):
-                (host / name).symlink_to(os.readlink(entry.path))
-        elif entry.is_dir() and _mark(host / name):
-            names.append(name)
-    world.close()
-    _mark(host / ".lab")
-    for folder, mode in (("etc", 0o755), ("var", 0o755), ("var/tmp", 0o1777), ("mnt", 0o755)):
-        if not (host / folder).is_dir():
-            (host / folder).mkdir(parents=True)
-            (host / folder).chmod(mode)
+        if machine.is_symlink():
+            (host / name).symlink_to(os.readlink(machine))
+        else:
+            (host / name).mkdir()
+    gzfiles.make_directories(host)
     for name in ETC:
-        if Path("/etc", name).exists() and not _is_there(host / "etc" / name):
+        if Path("/etc", name).exists() and not os.path.lexists(host / "etc" / name):
             (host / "etc" / name).symlink_to(f"/.lab/etc/{name}")
-    return names
-
-
-def _also(lab: Path) -> list[str]:
-    """Directories of the machine that the lab's own /var and so on would hide: the checkout, and where we are.
-
-    Only such as the lab has nothing of its own at; their mount points are made.
-    """
-    found, places = [], [str(programs.package_parent())]
-    with suppress(OSError):
-        places.append(os.getcwd())
-    for place in dict.fromkeys(places):
-        hidden = place.split("/")[1] in OWN and not Path(place).is_relative_to(lab)
-        if hidden and not Path(lab).is_relative_to(place):
-            point = lab / "host" / place.lstrip("/")
-            point.parent.mkdir(parents=True, exist_ok=True)
-            if _mark(point):
-                found.append(place)
-    return found
-
-
-def _is_there(path: Path) -> bool:
-    return os.path.lexists(path)
-
-
-def _mark(path: Path) -> bool:
-    """Make a mount point for a directory of the machine; False when the lab has its own one there."""
-    try:
-        path.mkdir()
-        path.chmod(MACHINE_MARK)
-    except FileExistsError:
-        return stat.S_IMODE(path.lstat().st_mode) == MACHINE_MARK
-    return True
 
 
 def _machine_boot() -> str:
@@ -314,8 +301,11 @@ def _between(holder: Holder, body: Callable[[], int], told: int, held: set[int],
 
 
 def _in_global_zone(cwd: str, body: Callable[[], int]) -> None:
+    from zonemgr.lab import namespaces as ns
+
     status = 1
     try:
+        ns.drop_capabilities(frozenset(range(64)) - MACHINES)
         try:
             os.chdir(cwd)
         except OSError:
@@ -330,15 +320,12 @@ def _in_global_zone(cwd: str, body: Callable[[], int]) -> None:
 
 
 def _cwd(holder: Holder) -> str:
-    """The working directory, if the global zone sees the same one there."""
+    """The working directory, if the global zone has the same one there."""
     try:
         cwd = os.getcwd()
     except OSError:
         return "/"
-    if cwd.split("/")[1] not in OWN or any(Path(cwd).is_relative_to(place) for place in holder.also):
-        return cwd
-    os.write(2, f"zonemgr lab: the lab has a {cwd} of its own; starting in /\n".encode())
-    return "/"
+    return cwd if holder.sees(cwd) else "/"
 
 
 def _accompany(child: int, held: set[int]) -> int:

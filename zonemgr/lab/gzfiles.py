@@ -6,11 +6,14 @@ Three people call: root; builder, whose profiles are what a build user needs; ji
 from __future__ import annotations
 
 import os
+import shutil
+import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from zonemgr.lab import zoneroot
-from zonemgr.lab.world import FIRST_DAY, World
+from zonemgr.lab.world import FIRST_DAY, HOST_BOOT, MACHINE_MARK, VOLATILE, World
 
 # crypt(3) strings of passwords nobody needs here: nothing in a lab asks for one.
 ROOT_HASH = "$5$qT2hC9yB$0pVn8T2k3mWJ5p0b7Qw5rGm1uEo7xI2cVf1lYd9s3S6"
@@ -99,6 +102,26 @@ POLICY = (
 )
 
 
+# Directories below the root, each after the one above it, and their modes.
+DIRECTORIES = {
+    "etc": 0o755,
+    "etc/svc": 0o755,
+    "etc/svc/volatile": 0o755,
+    "home": 0o555,
+    "mnt": 0o755,
+    "opt": 0o755,
+    "root": 0o700,
+    "tmp": 0o1777,
+    "var": 0o755,
+    "var/adm": 0o775,
+    "var/log": 0o755,
+    "var/run": 0o755,
+    "var/svc": 0o755,
+    "var/svc/log": 0o755,
+    "var/tmp": 0o1777,
+}
+
+
 def texts(world: World) -> dict[str, tuple[int, str]]:
     """Path below the root, mode and content of every file."""
     name = "omnios" if world.omnios else "openindiana"
@@ -130,6 +153,7 @@ def texts(world: World) -> dict[str, tuple[int, str]]:
         "etc/nsswitch.conf": zoneroot.FILES["etc/nsswitch.dns"],
         "etc/nodename": (0o644, f"{name}\n"),
         "etc/inet/hosts": (0o644, f"::1\t\tlocalhost\n127.0.0.1\tlocalhost {name} {name}.local loghost\n"),
+        "root/.profile": zoneroot.FILES["root/.profile"],
         "etc/release": (0o644, zoneroot.RELEASE[world.flavour]),
     }
 
@@ -158,10 +182,20 @@ def _first_day(world: World) -> None:
     hosts = world.host / "etc/hosts"
     if not hosts.is_symlink():
         hosts.symlink_to("inet/hosts")
-    for directory in ("var/adm", "var/log", "var/svc/log", "var/tmp", "mnt"):
-        (world.host / directory).mkdir(parents=True, exist_ok=True)
+    make_directories(world.host)
     for user in PEOPLE.values():
         _home(world.host / user[3].lstrip("/"), user[0], user[1])
+
+
+def make_directories(host: Path) -> None:
+    """The directories that a host has; those that a lab of an older version used as mount points become its own."""
+    for name, mode in DIRECTORIES.items():
+        path = host / name
+        if not os.path.lexists(path):
+            path.mkdir(parents=True)
+        elif stat.S_IMODE(path.lstat().st_mode) != MACHINE_MARK:
+            continue
+        path.chmod(mode)
 
 
 def _home(directory: Path, uid: int, gid: int) -> None:
@@ -170,4 +204,38 @@ def _home(directory: Path, uid: int, gid: int) -> None:
         os.chown(directory, uid, gid)
 
 
+def mounted_in_volatile(world: World) -> list[str]:
+    """Mount points of file systems in directories that a boot empties."""
+    from zonemgr.lab import zfs
+
+    tops = [Path("/", name) for name in VOLATILE]
+    return [path for _, path in zfs.mounts(world) if any(Path(path).is_relative_to(top) for top in tops)]
+
+
+def empty_volatile(host: Path, mounted: Sequence[str]) -> None:
+    """Empty what a boot empties, but for file systems mounted there; what cannot be removed stays."""
+    for name in VOLATILE:
+        if (host / name).is_dir():
+            _empty(host, f"/{name}", mounted)
+
+
+def _empty(host: Path, folder: str, mounted: Sequence[str]) -> None:
+    for entry in os.scandir(host / folder.lstrip("/")):
+        path = f"{folder}/{entry.name}"
+        if path in mounted:
+            continue
+        if any(each.startswith(f"{path}/") for each in mounted):
+            _empty(host, path, mounted)
+        elif entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                os.unlink(entry.path)
+
+
+def _boot(world: World) -> None:
+    empty_volatile(world.host, mounted_in_volatile(world))
+
+
 FIRST_DAY.append(_first_day)
+HOST_BOOT.append(_boot)

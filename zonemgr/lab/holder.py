@@ -15,9 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zonemgr.lab import cellroot, gz, rootfs
+from zonemgr.lab import cellroot, gz, gzfiles, rootfs, shares
 from zonemgr.lab import namespaces as ns
-from zonemgr.lab.world import LabError
+from zonemgr.lab.shares import Share
+from zonemgr.lab.world import SYSTEM, LabError
 
 LAB_FILE = "/.lab/dir/lab.json"
 LOOK = 5.0  # seconds between looks at it
@@ -109,43 +110,57 @@ def _stay(wanted: set[signal.Signals]) -> NoReturn:
 def _build(order: dict[str, Any]) -> dict[str, Any]:
     ns.mount("", "/", flags=ns.REC | ns.SLAVE)
     lab = Path(order["dir"])
-    outside, unseen = _hold(lab, order)
+    outside, shown, unseen = _hold(lab, order)
     outside.enter("root")
+    gzfiles.empty_volatile(Path("/"), order["mounted"])
     rootfs.proc(outside)
     cellroot.show_usr(outside, inside=False)
-    for name in order["machine"]:
-        if name in gz.BY_ITSELF or not outside.holds(f"/{name}"):
-            continue
-        try:
-            outside.bind(f"/{name}", f"/{name}", flags=ns.RDONLY if name in gz.READ_ONLY else 0)
-        except OSError:
-            unseen.append(name)
-    _show_lab(outside, lab, order["also"])
+    for name in SYSTEM:
+        if outside.holds(f"/{name}"):
+            outside.bind(f"/{name}", f"/{name}", flags=ns.RDONLY)
+    rootfs.devices(outside)
+    rootfs.protect_kernel()
+    _show_lab(outside, lab)
+    for each in shown:
+        shares.bind(outside, each)
     if order.get("pool"):
         _show_zfs(outside)
     outside.leave()
     if order.get("pool"):
         ns.mount("", "/", flags=ns.REC | ns.SHARED)  # so that zones see what is mounted in them later
-    return {"unseen": unseen, "also": order["also"]}
+    return {"shares": [str(each) for each in shown], "unseen": unseen}
 
 
-def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[str]]:
-    outside, unseen = rootfs.Outside(), []
+def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[Share], list[str]]:
+    """Open all that is to be shown; of the shares, those that are there and those that are not."""
+    outside = rootfs.Outside()
     outside.hold("root", lab / "host", follow=False)
     if order.get("pool"):
         _hold_zfs(outside)
-    for name, path in (("usr", "/usr"), ("proc", "/proc"), ("etc", "/etc"), ("lab/dir", lab)):
+    for name, path in (("usr", "/usr"), ("proc", "/proc"), ("lab/dir", lab)):
         outside.hold(name, path)
-    outside.hold("lab/venv", order["prefix"])
-    cellroot.hold_programs(outside, lab, inside=False)
-    for place in order["also"]:
-        outside.hold(place, place)
-    for name in order["machine"]:
-        try:
+    for name in SYSTEM:
+        if name != "usr" and Path("/", name).is_dir() and not Path("/", name).is_symlink():
             outside.hold(f"/{name}", f"/{name}")
+    for name in gz.ETC:
+        with suppress(OSError):
+            outside.hold(f"etc/{name}", f"/etc/{name}")
+    for name, path in order["python"].items():
+        outside.hold(f"lab/{name}", path)
+    rootfs.hold_devices(outside)
+    cellroot.hold_programs(outside, lab, inside=False)
+    return outside, *_hold_shares(outside, [shares.read(text) for text in order["shares"]])
+
+
+def _hold_shares(outside: rootfs.Outside, wanted: Sequence[Share]) -> tuple[list[Share], list[str]]:
+    shown, unseen = [], []
+    for each in wanted:
+        try:
+            outside.hold(each.path, each.path)
+            shown.append(each)
         except OSError:
-            unseen.append(name)
-    return outside, unseen
+            unseen.append(str(each))
+    return shown, unseen
 
 
 ZFS = ("/dev/zfs", "/sys/module/zfs")  # what the machine's zfs commands ask the kernel by
@@ -165,15 +180,13 @@ def _show_zfs(outside: rootfs.Outside) -> None:
             outside.bind(path, path)
 
 
-def _show_lab(outside: rootfs.Outside, lab: Path, also: Sequence[str]) -> None:
+def _show_lab(outside: rootfs.Outside, lab: Path) -> None:
     rootfs.tmpfs("/.lab")
-    cellroot.show_programs(outside, writable=("lib", "pyc"))
-    outside.bind("etc", "/.lab/etc", flags=ns.RDONLY)
-    outside.bind("lab/venv", "/.lab/venv", flags=ns.RDONLY)
+    cellroot.show_programs(outside, writable=("pyc",))
+    for name in [f"etc/{name}" for name in gz.ETC] + outside.below("lab/own/"):
+        if outside.holds(name):
+            outside.bind(name, f"/.lab/{name.removeprefix('lab/')}", flags=ns.RDONLY)
     outside.bind("lab/dir", "/.lab/dir")
-    for place in also:
-        outside.bind(place, f"/.lab/dir/host{place}")
-        outside.bind(place, place)
     Path("/.lab/gz.json").write_text(json.dumps({"dir": str(lab)}) + "\n")
     Path("/.lab/bashrc").write_text(BASHRC)
     rootfs.remount("/.lab", ns.RDONLY)

@@ -137,7 +137,7 @@ def _files(world: World) -> Iterator[tuple[str, tuple[str, int, str]]]:
             if name.endswith(NOT_TREE):
                 continue
             mode = entry.stat(follow_symlinks=False).st_mode
-            if folder == world.host and not world.owns(name):
+            if folder == world.host and (not world.owns(name) or name == "tmp"):  # /tmp is empty after a boot
                 continue
             if stat.S_ISDIR(mode):
                 pending.append(Path(entry.path))

@@ -10,12 +10,17 @@ import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zonemgr.lab import callers, dispatch, faults, gz, world
+from zonemgr.lab import callers, dispatch, faults, gz, shares, world
+from zonemgr.lab.shares import Share
 from zonemgr.lab.world import LabError, World
+
+if TYPE_CHECKING:
+    from zonemgr.lab.accounts import Account
 
 # Everything there is in a lab's folder.
 PARTS = {
@@ -24,6 +29,19 @@ PARTS = {
     *("world.sqlite", "world.sqlite-wal", "world.sqlite-shm", "world.sqlite-journal"),
 }
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# Environment variables that name places of the machine: their names, and what names start with.
+ELSEWHERE = {"TMPDIR", "TEMP", "TMP", "MAIL", "PWD", "OLDPWD", "ENV", "BASH_ENV", "MANPATH", "INFOPATH"}
+ELSEWHERE_TOO = (
+    "XDG_",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONUSERBASE",
+    "PYENV_",
+    "LD_",
+    "CONDA_",
+    "PIPX_",
+)
 
 
 def default_directory() -> Path:
@@ -34,32 +52,60 @@ def default_directory() -> Path:
 
 
 def create(
-    directory: Path, flavour: str = "openindiana", latency: str = "none", zfs: Mapping[str, str] | None = None
+    directory: Path,
+    flavour: str = "openindiana",
+    latency: str = "none",
+    zfs: Mapping[str, str] | None = None,
+    share: Sequence[str] = (),
 ) -> None:
     """Make a lab; raises LabError when the directory has something in it or a name is unknown.
 
-    `zfs`: as for world.create.
+    `zfs`: as for world.create. `share`: directories of the machine, `DIR` or `DIR:ro`, to be shown in its global zone
+    whenever it is up.
     """
+    wanted = [str(shares.parse(text, directory)) for text in share]
+
+    def make() -> None:
+        world.create(directory, flavour=flavour, latency=latency, zfs=zfs, shares=wanted).close()
+
     if zfs is None:
-        world.create(directory, flavour=flavour, latency=latency).close()
-        return
+        return make()
     from zonemgr.lab.openzfs import lifecycle
 
-    lifecycle.in_private(lambda: world.create(directory, flavour=flavour, latency=latency, zfs=zfs).close())
+    return lifecycle.in_private(make)
 
 
-def run(directory: Path, argv: Sequence[str], fault_specs: Sequence[str] = (), user: str = "root") -> int:
+@dataclass(frozen=True)
+class Visit:
+    """How somebody comes into a lab's global zone."""
+
+    faults: Sequence[str] = ()  # for the emulated commands of this run only
+    user: str = "root"
+    share: Sequence[str] = ()  # directories to be shown from now on until the host goes down: DIR or DIR:ro
+
+
+def run(
+    directory: Path,
+    argv: Sequence[str],
+    fault_specs: Sequence[str] = (),
+    user: str = "root",
+    share: Sequence[str] = (),
+) -> int:
     """Run a command in the lab's global zone with this process' terminal and streams.
 
-    Its exit status; 128+N when signal N ended it, 127 when there is no such command. The faults are for the
-    emulated commands of this run only.
+    Its exit status; 128+N when signal N ended it, 127 when there is no such command. A script of the machine is shown
+    there, read-only (see shares.for_script).
     """
-    return _enter(directory, fault_specs, user, lambda env: _execute(argv, env))
+    lab = _outside(directory)
+    words, more = shares.for_script(argv, _cwd(), lab / "host")
+    return _enter(lab, Visit(fault_specs, user, share), more, lambda env: _execute(words, env))
 
 
-def shell(directory: Path, fault_specs: Sequence[str] = (), user: str = "root") -> int:
+def shell(
+    directory: Path, fault_specs: Sequence[str] = (), user: str = "root", share: Sequence[str] = ()
+) -> int:
     """An interactive shell in the lab's global zone; without a terminal, one that reads commands."""
-    status = _enter(directory, fault_specs, user, _execute_shell)
+    status = _enter(_outside(directory), Visit(fault_specs, user, share), (), _execute_shell)
     with suppress(OSError, termios_error()):  # a shell in another pid namespace cannot hand the terminal back
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         os.tcsetpgrp(0, os.getpgrp())
@@ -72,24 +118,32 @@ def termios_error() -> type[Exception]:
     return termios.error
 
 
-def _enter(
-    directory: Path, fault_specs: Sequence[str], user: str, then: Callable[[dict[str, str]], int]
-) -> int:
-    armed = [faults.parse(spec) for spec in fault_specs]
+def _outside(directory: Path) -> Path:
     around = gz.inside()
     if around is not None:
         raise LabError(f"this is the global zone of the lab {around} already; call the command itself")
-    lab = _existing(directory)
+    return _existing(directory)
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
+def _enter(lab: Path, visit: Visit, script: Sequence[Share], then: Callable[[dict[str, str]], int]) -> int:
+    armed = [faults.parse(spec) for spec in visit.faults]
+    wanted = [shares.parse(text, lab) for text in visit.share]
     open_world = World(lab)
     try:
-        _check_user(open_world, user)
-        holder, booted = gz.ensure(lab)
-        if booted:
-            _boot_zones(open_world, holder)
-        caller = callers.Caller(secrets.token_hex(6), user, privileged=user == "root")
+        account = _account(open_world, visit.user)
+        holder = _up(open_world, wanted, script)
+        caller = callers.Caller(secrets.token_hex(6), visit.user, privileged=visit.user == "root")
         for fault in armed:
             faults.add(open_world, fault, caller.run)
-        status = gz.enter(holder, lambda: _begin(lab, caller, then))
+        environment = _environment(lab, caller, account)
+        status = gz.enter(holder, lambda: _begin(caller, partial(then, environment)))
         if holder.ending:  # the host lost its power meanwhile; its first process is the last to go
             holder.end()
         faults.forget(open_world, caller.run)
@@ -99,11 +153,26 @@ def _enter(
     return 128 - status if status < 0 else status
 
 
-def _check_user(open_world: World, user: str) -> None:
+def _up(open_world: World, wanted: Sequence[Share], script: Sequence[Share]) -> gz.Holder:
+    """The lab's host, booted if need be, with what is to be seen there."""
+    lab = open_world.dir
+    holder, booted = gz.ensure(lab)
+    if wanted or script:
+        gz.show(lab, wanted, exactly=True)
+        gz.show(lab, script, exactly=False)
+        holder = gz.find(lab) or holder
+    if booted:
+        _boot_zones(open_world, holder)
+    return holder
+
+
+def _account(open_world: World, user: str) -> Account:
     from zonemgr.lab import accounts
 
-    if user != "root" and accounts.by_name(user, str(open_world.host)) is None:
+    account = accounts.by_name(user, str(open_world.host))
+    if account is None and user != "root":
         raise LabError(f"there is no user {user} in the lab's /etc/passwd")
+    return account or accounts.Account("root", 0, 0, "/root", "/sbin/sh")
 
 
 def _boot_zones(open_world: World, holder: gz.Holder) -> None:
@@ -120,25 +189,33 @@ def _quietly(argv: Sequence[str]) -> int:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    return _execute(argv, {"PATH": f"/.lab/programs/usr/sbin:{SYSTEM_PATH}"})
+    return _execute(argv, {"PATH": SYSTEM_PATH})
 
 
-def _begin(lab: Path, caller: callers.Caller, then: Callable[[dict[str, str]], int]) -> int:
+def _begin(caller: callers.Caller, then: Callable[[], int]) -> int:
     """In the global zone: say who is calling, then become the command."""
     inside = World(Path("/.lab/dir"))
     callers.register(inside, caller)
     inside.close()
-    return then(_environment(lab, caller))
+    return then()
 
 
-def _environment(lab: Path, caller: callers.Caller) -> dict[str, str]:
-    path = SYSTEM_PATH + (":" + os.environ["PATH"] if os.environ.get("PATH") else "")
+def _environment(lab: Path, caller: callers.Caller, account: Account) -> dict[str, str]:
+    """The caller's own, but for what names places of the machine."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ELSEWHERE and not key.startswith(ELSEWHERE_TOO)
+    }
     return {
-        **os.environ,
-        "PATH": path,
+        **kept,
+        "PATH": SYSTEM_PATH,
+        "HOME": account.home,
+        "LOGNAME": caller.user,
+        "USER": caller.user,
         "ZONEMGR_LAB": str(lab),
         "ZONEMGR_LAB_USER": caller.user,
-        "ZONEMGR_LAB_PATH": path,
+        "ZONEMGR_LAB_PATH": SYSTEM_PATH,
         "ZONEMGR_LAB_NAME": lab.name,
     }
 
@@ -228,7 +305,8 @@ def _running(lab: Path) -> dict[str, Any]:
         "process": holder.pid,
         "namespaces": "user" if holder.user_namespace else "root",
         "users": "many" if holder.many_users else "one (no newuidmap or no range in /etc/subuid)",
-        "hidden": list(holder.unseen),
+        "shared": list(holder.shares),
+        "missing": list(holder.unseen),
     }
 
 

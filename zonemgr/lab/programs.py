@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import site
 import subprocess
 import sys
 from contextlib import suppress
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zonemgr.lab import contracts, tools
-from zonemgr.lab.world import OWN, LabError
+from zonemgr.lab.world import LabError
 
 # Names an illumos host has for what the machine calls otherwise; made only where the machine has the second
 # and not the first.
@@ -40,7 +41,10 @@ ID = """\
 [ -e /.lab/dir/somebody ] && exec lab-id "$@"
 exec /.lab/usr/bin/id "$@"
 """
-_PROBE = "import sys, sqlite3, ctypes; print(sys.version_info >= (3, 11), sys.base_prefix)"
+_PROBE = (
+    "import sys, sqlite3, ctypes; "
+    "print(sys.version_info >= (3, 11), sys.implementation.cache_tag, sys.base_prefix)"
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Interpreter:
 
     path: str
     prefix: str = ""  # its installation, when that must be shown at /.lab/python
-    beside: bool = False  # compiled files may be written beside the sources
+    beside: bool = False  # compiled files are beside the sources
+    tag: str = ""  # in the names of its compiled files
 
 
 def package_parent() -> Path:
@@ -64,11 +69,11 @@ def find_interpreter() -> Interpreter:
         if not Path(path).exists():
             continue
         probe = subprocess.run([path, "-IS", "-c", _PROBE], capture_output=True, text=True, check=False)
-        good, _, prefix = probe.stdout.strip().partition(" ")
+        good, tag, prefix = [*probe.stdout.strip().split(" ", 2), "", ""][:3]
         if good == "True":
             real = os.path.realpath(path)
             beside = os.access(Path(__file__).parent, os.W_OK)
-            return Interpreter(real, "" if real.startswith("/usr/") else prefix, beside)
+            return Interpreter(real, "" if real.startswith("/usr/") else prefix, beside, tag)
     raise LabError(f"{running} lacks sqlite3 or ctypes, which the lab's commands need")
 
 
@@ -80,6 +85,8 @@ def interpreter(lab: Path) -> Interpreter:
 def write(lab: Path) -> Interpreter:
     """Make or refresh LAB/programs; cheap when nothing changed, safe while others run the programs."""
     python = find_interpreter()
+    if python.beside:
+        _compile(python)
     (lab / "pyc").mkdir(exist_ok=True)
     for folder in (lab / "programs/usr/sbin", lab / "programs/usr/bin"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,6 +105,25 @@ def write(lab: Path) -> Interpreter:
             _link(lab / "programs/usr/bin" / alias, f"/usr/bin/{name}")
     _put(lab / "programs" / "interpreter.json", json.dumps(asdict(python)) + "\n")
     return python
+
+
+def _compile(python: Interpreter) -> None:
+    """Compile the package where that is not done: in the lab it is shown read-only."""
+    package = Path(__file__).parent.parent
+    running = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
+    for path, tag in {python.path: python.tag, running: sys.implementation.cache_tag or ""}.items():
+        if any(_is_stale(source, tag) for source in package.rglob("*.py")):
+            subprocess.run(
+                [path, "-IS", "-m", "compileall", "-q", str(package)], check=False, capture_output=True
+            )
+
+
+def _is_stale(source: Path, tag: str) -> bool:
+    try:
+        compiled = (source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc").stat()
+    except OSError:
+        return True
+    return compiled.st_mtime < source.stat().st_mtime
 
 
 def _shim(name: str, python: Interpreter) -> str:
@@ -120,20 +146,36 @@ def _shim(name: str, python: Interpreter) -> str:
     )
 
 
-def _zonemgr_shim() -> str:
-    """zonemgr needs its dependencies: it runs with the Python (and venv) that runs now.
+def own_python() -> dict[str, str]:
+    """What zonemgr itself needs in the global zone besides its package: places there below /.lab, and here.
 
-    -P: a module of the caller's working directory must not be taken for one of ours.
+    The installation of the Python that runs now, unless the machine's /usr has it, and where that one's packages are.
     """
+    prefix = {} if sys.base_prefix.startswith("/usr") else {"own/python": sys.base_prefix}
+    return prefix | {f"own/{number}": path for number, path in enumerate(_package_directories())}
+
+
+def _package_directories() -> list[str]:
+    found = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
+    found += os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [path for path in dict.fromkeys(found) if path and Path(path).is_dir()]
+
+
+def _zonemgr_shim() -> str:
+    """zonemgr needs its dependencies: it runs with the Python that runs now, and that one's packages."""
+    path = "/.lab/own"
+    forget = "os.environ.pop('LD_LIBRARY_PATH', None); "  # of no concern to what it starts
     start = (
-        "import sys; sys.path.insert(0, '/.lab/lib'); sys.argv[0] = 'zonemgr'; "
+        f"import os, sys, site; {forget}sys.path.insert(0, '/.lab/lib'); sys.argv[0] = 'zonemgr'; "
+        f"[site.addsitedir(f'{path}/{{n}}') for n in range({len(_package_directories())})]; "
         "from zonemgr.__main__ import main; sys.exit(main())"
     )
-    usual = Path(sys.executable)
-    # The lab's own directory of that name would hide it.
-    if usual.parts[1] in OWN and usual.is_relative_to(sys.prefix):
-        usual = Path("/.lab/venv") / usual.relative_to(sys.prefix)
-    return f'#!/bin/sh\nexec {shlex.quote(str(usual))} -P -c {shlex.quote(start)} "$@"\n'
+    python = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
+    library = ""
+    if not sys.base_prefix.startswith("/usr"):
+        python = f"{path}/python/" + os.path.relpath(python, os.path.realpath(sys.base_prefix))
+        library = f"LD_LIBRARY_PATH={path}/python/lib "
+    return f'#!/bin/sh\n{library}exec {shlex.quote(python)} -IS -c {shlex.quote(start)} "$@"\n'
 
 
 def _put(path: Path, text: str) -> None:

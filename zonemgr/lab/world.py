@@ -15,9 +15,8 @@ import contextlib
 import json
 import os
 import sqlite3
-import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,13 @@ INSIDE = Path("/.lab/dir")  # a lab's directory as its global zone sees it
 FLAVOURS = ("openindiana", "omnios")
 LATENCIES = ("none", "illumos")
 
-# Top-level directories of the global zone that are always the lab's own. Of the rest, those the machine has
-# are the machine's (so that /usr is there, and a checkout below /home is seen at its usual path); a name the
-# machine does not have (`zfs create -o mountpoint=/build ...`) is the lab's again.
-OWN = ("etc", "var", "zones", "rpool", "export", "mnt", "system", "lab")
-# Permissions of a directory below LAB/host that is only a mount point for the machine's one of that name.
+# Top-level directories of the global zone that are not the lab's own: the machine's programs and libraries, shown
+# read-only, and what is made when the host boots. Everything else is below LAB/host, and only `--share` brings in more.
+SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
+MADE = ("proc", "dev", ".lab")
+# Emptied when the host boots: tmpfs on illumos (svc:/system/filesystem/minimal; /etc/vfstab for /tmp).
+VOLATILE = ("tmp", "var/run", "etc/svc/volatile")
+# Permissions of a directory below LAB/host that is only a mount point for a directory of the machine.
 MACHINE_MARK = 0o1555
 
 
@@ -96,19 +97,12 @@ class World:
         """The machine's path for an absolute path as the global zone sees it."""
         text = os.path.normpath(os.fspath(host_path))
         first = text.lstrip("/").split("/", 1)[0]
-        return self.host / text.lstrip("/") if self.owns(first) else Path(text)
+        own = self.owns(first) or text.startswith("/dev/shm/")
+        return self.host / text.lstrip("/") if own else Path(text)
 
     def owns(self, first: str) -> bool:
         """Is this top-level name of the global zone (`""` for / itself) the lab's, or the machine's?"""
-        if not first or first in OWN:
-            return True
-        try:
-            mode = os.lstat(self.host / first).st_mode
-        except OSError:
-            return not os.path.lexists(f"/{first}")
-        if stat.S_ISLNK(mode):  # /bin and the like, copied from the machine
-            return not os.path.lexists(f"/{first}")
-        return not (stat.S_ISDIR(mode) and stat.S_IMODE(mode) == MACHINE_MARK)
+        return first not in SYSTEM and first not in MADE
 
     # -- time ----------------------------------------------------------------------------------------------
 
@@ -183,11 +177,13 @@ def create(
     flavour: str = "openindiana",
     latency: str = "none",
     zfs: Mapping[str, str] | None = None,
+    shares: Sequence[str] = (),
 ) -> World:
     """Make a new lab in a directory that is absent or empty; raises LabError otherwise.
 
     `zfs`: settings of the machine's ZFS, if that is to be used: `pool`, the dataset the lab lives in, and
-    `zfs_programs`, the folder of its commands, if not the usual one.
+    `zfs_programs`, the folder of its commands, if not the usual one. `shares`: what its global zone shows of the
+    machine, as shares.Share writes it.
     """
     if flavour not in FLAVOURS:
         raise LabError(f"no flavour {flavour!r}; there are: {', '.join(FLAVOURS)}")
@@ -209,7 +205,11 @@ def create(
     database.close()
     # lab.json comes last but one: a lab whose making was cut short is not taken for a lab.
     (directory / "lab.json").write_text(
-        json.dumps({"layout": LAYOUT, "flavour": flavour, "latency": latency, **(zfs or {})}, indent=1) + "\n"
+        json.dumps(
+            {"layout": LAYOUT, "flavour": flavour, "latency": latency, "shares": list(shares), **(zfs or {})},
+            indent=1,
+        )
+        + "\n"
     )
     world = World(directory)
     for first in FIRST_DAY:
