@@ -50,12 +50,32 @@ def test_dhcp_gets_an_address_from_the_mac(hand: Hand) -> None:
     assert addresses(hand)[1] == "v0/dhcp:dhcp:ok:10.200.11.16/16"
 
 
-def test_dhcp_without_a_server_goes_on_in_the_background(hand: Hand) -> None:
+@pytest.mark.parametrize(("words", "waited"), [("-w 1", 1), ("-w 0", 0), ("", 120)])
+def test_dhcp_without_a_server_goes_on_in_the_background(hand: Hand, words: str, waited: float) -> None:
+    from zonemgr.lab.smf.states import PACE
+
     hand.world.put("dhcp", "none")
-    ended = hand("ipadm create-addr -T dhcp -w 1 v0/dhcp")
+    before = hand.world.now()
+    ended = hand(f"ipadm create-addr -T dhcp {words} v0/dhcp")
     assert ended.exit_code == 0
-    assert ended.stderr == "ipadm: warning: Communication with dhcpagent timed out\n"
-    assert "v0/dhcp" in hand.out("ipadm show-addr -p -o addrobj")
+    # With -w 0 nobody has waited, so there is nothing to warn of.
+    assert ended.stderr == ("ipadm: warning: Communication with dhcpagent timed out\n" if waited else "")
+    assert (hand.world.now() - before) // PACE[hand.world.latency] in (waited, waited + 1)
+    assert addresses(hand)[1] == "v0/dhcp:dhcp:ok:?"
+    hand.world.put("dhcp", "yes")  # somebody answers at last
+    assert addresses(hand)[1].startswith("v0/dhcp:dhcp:ok:10.200.")
+
+
+def test_nobody_answers_on_an_etherstub_unless_the_lab_is_told_so(hand: Hand) -> None:
+    for line in ("create-etherstub stub0", "create-vnic -l stub0 v1", "create-vnic -l stub0 v2"):
+        hand.out(f"dladm {line}")
+    for name in ("v0", "v1", "v2"):
+        hand.out(f"ipadm create-addr -T dhcp -w 0 {name}/v4")
+    assert [line.rpartition(":")[2][:7] for line in addresses(hand)[1:-1]] == ["10.200.", "?", "?"]
+    hand.world.put("dhcp.stub0", "yes")
+    hand.world.put("dhcp.v2", "none")
+    hand.world.put("dhcp.net0", "none")
+    assert [line.rpartition(":")[2][:7] for line in addresses(hand)[1:-1]] == ["?", "10.200.", "?"]
 
 
 def test_a_reboot_forgets_what_was_temporary(hand: Hand) -> None:

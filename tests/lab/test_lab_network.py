@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.zonehost import ZoneHost
-from zonemgr.lab import ipconf, place, power
+from zonemgr.lab import ipconf, place, power, smf
 
 
 @pytest.fixture
@@ -86,12 +86,76 @@ def test_old_style_files_count_at_the_next_boot(host: ZoneHost) -> None:
     host.must("zoneadm", "-z", "web", "reboot")
     web, temporary = addresses(host)
     assert web == ("web0/_a", "static", "ok", "10.1.2.3/24")
-    assert temporary[:3] == ("tmp0/_a", "dhcp", "ok")
+    assert temporary[:3] == ("tmp0/?", "dhcp", "ok")  # ifconfig had it got: ipmgmtd has no name for it
     assert temporary[3].startswith("10.200.")
     (etc / "hostname.web0").unlink()
     assert web in addresses(host)
     host.must("zoneadm", "-z", "web", "reboot")
     assert addresses(host) == [temporary]
+
+
+def test_ipv6_addresses_come_from_a_file_of_their_own(host: ZoneHost) -> None:
+    etc = host.path("/zones/web/root/etc")
+    (etc / "hostname6.tmp0").write_text("addif 2001:db8::5/64 up\naddif 2001:db8::6/64\nnonsense here\n")
+    host.must("zoneadm", "-z", "web", "boot")
+    found = addresses(host)
+    assert [row[:3] for row in found] == [
+        ("tmp0/?", "addrconf", "ok"),
+        ("tmp0/_a", "static", "ok"),
+        ("tmp0/_b", "static", "down"),
+    ]
+    assert [row[3] for row in found[1:]] == ["2001:db8::5/64", "2001:db8::6/64"]
+
+
+def seconds_to_multi_user(host: ZoneHost) -> float:
+    """On the lab's clock, in seconds of an ordinary boot."""
+    from zonemgr.lab.smf import repository
+    from zonemgr.lab.smf.services import MULTI_USER
+    from zonemgr.lab.smf.states import PACE, Machine
+
+    where = place.of_zone(host.world, "web")
+    assert where is not None
+    return (Machine(where, repository.at(where)).online_at(MULTI_USER) - where.booted) / PACE[where.latency]
+
+
+@pytest.mark.parametrize(
+    ("files", "silent", "waited"),
+    [
+        ({"tmp0": "", "web0": ""}, "", 0),
+        ({"tmp0": "", "web0": ""}, "tmp0", 120),  # the first by name is the primary one
+        ({"tmp0": "", "web0": ""}, "web0", 0),
+        ({"tmp0": "", "web0": ""}, "tmp0 web0", 120),
+        ({"tmp0": "wait 0", "web0": ""}, "tmp0 web0", 0),
+        ({"tmp0": "wait 30", "web0": "wait 50"}, "tmp0 web0", 30),
+        ({"tmp0": "", "web0": "wait 5 primary"}, "tmp0 web0", 5),
+    ],
+)
+def test_a_boot_waits_for_the_address_of_the_primary_interface_and_goes_on(
+    host: ZoneHost, files: dict[str, str], silent: str, waited: float
+) -> None:
+    host.must("zoneadm", "-z", "web", "boot")
+    host.world.advance(60)  # its manifests are imported
+    assert not smf.settle_zone(host.world, "web")
+    host.must("zoneadm", "-z", "web", "halt")
+    usual = seconds_to_multi_user_of(host, {}, "")
+    assert seconds_to_multi_user_of(host, files, silent) == pytest.approx(usual + waited, abs=0.5)
+    shown = {name: address for name, kind, _, address in addresses(host) if kind == "dhcp"}
+    assert set(shown) == {f"{name}/?" for name in files}
+    silent_ones = {f"{name}/?" for name in files if name in silent.split()}
+    assert {name for name, address in shown.items() if address == "?"} == silent_ones
+
+
+def seconds_to_multi_user_of(host: ZoneHost, files: dict[str, str], silent: str) -> float:
+    for name, text in files.items():
+        (host.path("/zones/web/root/etc") / f"hostname.{name}").touch()
+        (host.path("/zones/web/root/etc") / f"dhcp.{name}").write_text(text)
+    for name in silent.split():
+        host.world.put(f"dhcp.{name}", "none")
+    host.must("zoneadm", "-z", "web", "boot")
+    found = seconds_to_multi_user(host)
+    if not files:
+        host.must("zoneadm", "-z", "web", "halt")
+    return found
 
 
 @pytest.mark.parametrize(

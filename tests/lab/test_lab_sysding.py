@@ -144,3 +144,66 @@ def test_sysding_runs_at_its_next_start_not_when_its_property_changes(hand: Hand
     hand.world.advance(1)
     assert smf.settle_zone(hand.world, "z")
     assert "TZ=Europe/Berlin\n" in (root / "etc/default/init").read_text()
+
+
+@pytest.mark.parametrize(
+    ("conf", "waited"),
+    [
+        ("setup_interface v0 v4 dhcp\nsetup_interface v1 v4 dhcp\n", 240),  # no -w, one after the other
+        ("/usr/sbin/ipadm create-addr -T dhcp -w 10 v0/v4\nipadm create-addr -T dhcp -w 5 v1/v4\n", 15),
+        (
+            "ipadm create-if v0\nipadm create-addr -T dhcp -w 0 v0/v4\nipadm create-addr -T dhcp -w 0 v1/v4\n",
+            0,
+        ),
+    ],
+)
+def test_sysding_waits_for_dhcp_servers_and_the_boot_for_sysding(
+    hand: Hand, conf: str, waited: float
+) -> None:
+    from zonemgr.lab.smf import repository
+    from zonemgr.lab.smf.states import PACE, Machine
+
+    root = configured(hand, conf)
+    hand.world.db.execute(
+        "insert into links (name, class, over, mac, zone) values ('v0', 'vnic', 'net0', '2:8:20:1:2:3', 'z'),"
+        " ('v1', 'vnic', 'net0', '2:8:20:1:2:4', 'z')"
+    )
+    hand.boots("z")
+
+    def seconds() -> float:
+        where = place.of_zone(hand.world, "z")
+        assert where is not None
+        return (Machine(where, repository.at(where)).online_at(MULTI) - where.booted) / PACE[where.latency]
+
+    usual = seconds()
+    hand.world.put("dhcp", "none")
+    assert seconds() == pytest.approx(usual + waited)
+    passes(hand, until=SERVER)
+    kept = (root / "etc/ipadm/ipadm.conf").read_text()
+    assert kept.count("_dhcp=") == 2
+    where = place.of_zone(hand.world, "z")
+    assert where is not None
+    from zonemgr.lab import ipconf
+
+    assert [row[:4] for row in ipconf.shown(where, where.links)][1:3] == [
+        ("v0/v4", "dhcp", "ok", "?"),
+        ("v1/v4", "dhcp", "ok", "?"),
+    ]
+
+
+def test_sysding_runs_ipadm_for_static_addresses(hand: Hand) -> None:
+    root = configured(
+        hand,
+        "ipadm create-addr -T static -a 10.0.0.5/24 v0/v4\nipadm create-addr -T addrconf v0/v6\n"
+        "ipadm create-addr -T static -a local=2001:db8::5/64 v0/v6a\nipadm set-ifprop -p mtu=1400 v0\n"
+        "ipadm create-if nosuch0\n",
+    )
+    hand.world.db.execute("insert into links (name, class, over, zone) values ('v0', 'vnic', 'net0', 'z')")
+    hand.boots("z")
+    passes(hand, until=SERVER)
+    kept = (root / "etc/ipadm/ipadm.conf").read_text()
+    assert "_ipv4addr=10.0.0.5/24" in kept
+    assert "_ipv6addr=2001:db8::5/64" in kept
+    log = (root / "var/log/sysding.log").read_text()
+    assert "lab: not emulated: ipadm set-ifprop" in log
+    assert "ipadm: Could not create nosuch0 : Could not open DLPI link" in log

@@ -95,7 +95,9 @@ def plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bo
 
 def _links(world: World, zone: str, names: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of the zone's links, as the global zone knows them."""
-    links = [dict(row) for row in world.db.execute("select * from links")]
+    from zonemgr.lab import links as table
+
+    links = [table.told(world, row) for row in table.every(world)]
     return [link for link in links if link["name"] in names or link.get("zone") == zone]
 
 

@@ -55,7 +55,9 @@ class Run:
             return list(self.where.links)
         from zonemgr.lab import links
 
-        return [link_of(dict(row)) for row in links.every(self.call.world) if row["up"]]
+        return [
+            link_of(links.told(self.call.world, row)) for row in links.every(self.call.world) if row["up"]
+        ]
 
     def options(
         self, words: Sequence[str], letters: str, long: dict[str, str]
@@ -185,12 +187,26 @@ def create_addr(run: Run, words: Sequence[str]) -> None:
     try:
         run.may_change()
         _not_in_a_zone(run, address.interface)
-        ipconf.create_address(run.where, address, run.links(), answered=_answered(run))
+        ipconf.create_address(run.where, address, run.links())
     except Trouble as trouble:
-        if str(trouble).endswith("timed out"):
-            run.call.err(f"ipadm: warning: {trouble}\n")
-        else:
-            raise Died(f"Could not create address: {trouble}") from None
+        raise Died(f"Could not create address: {trouble}") from None
+    if address.type == "dhcp":
+        _await_lease(run, address, given.get("w", str(ipconf.DHCP_WAIT)))
+
+
+def _await_lease(run: Run, address: Address, wait: str) -> None:
+    """Wait for dhcpagent, which goes on when the time is over: then it is a warning, and no failure (exit 0).
+
+    With `-w 0` nobody waits, so there is no warning either (gate, ipadm_addr.c: i_ipadm_op_dhcp).
+    """
+    if any(link.dhcp for link in run.links() if link.name == address.interface) or wait == "0":
+        return
+    from zonemgr.lab.smf import states, waiting
+
+    if wait == "forever":
+        waiting.for_ever(run.call)
+    waiting.wait(run.call, int(wait) * states.PACE[run.where.latency])
+    run.call.err("ipadm: warning: Communication with dhcpagent timed out\n")
 
 
 def _check_address(run: Run, found: Sequence[tuple[str, str]]) -> None:
@@ -219,11 +235,6 @@ def _static(run: Run, found: Sequence[tuple[str, str]]) -> str:
         return ipconf.parse_address(parts.get("local", text))
     except Trouble as trouble:
         raise Died(f"Error in setting local address: {trouble}") from None
-
-
-def _answered(run: Run) -> bool:
-    """Is there a DHCP server? The fact `dhcp` of the world can say none."""
-    return run.call.zone is not None or run.call.world.get("dhcp", "yes") != "none"
 
 
 def delete_addr(run: Run, words: Sequence[str]) -> None:

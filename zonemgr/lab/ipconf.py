@@ -161,10 +161,10 @@ def _plumb(config: Config, name: str, links: Collection[Link], temporary: bool) 
     config.interfaces[name] = temporary
 
 
-def create_address(where: Place, address: Address, links: Collection[Link], *, answered: bool = True) -> None:
+def create_address(where: Place, address: Address, links: Collection[Link]) -> None:
     """Make an address object, and its interface when that is not there yet; raises Trouble.
 
-    `answered`: is there a DHCP server that answers?
+    DHCP is only begun: whether there is an address shows when one looks.
     """
     config = load(where)
     if config.find(address.name):
@@ -180,8 +180,6 @@ def create_address(where: Place, address: Address, links: Collection[Link], *, a
         raise Trouble("Can't assign requested address")
     config.addresses.append(address)
     save(where, config)
-    if address.type == "dhcp" and not answered:
-        raise Trouble("Communication with dhcpagent timed out")
 
 
 def _has_addrconf(config: Config, interface: str) -> bool:
@@ -231,6 +229,11 @@ def _with_prefix(text: str) -> str:
     return f"{address}/{8 if first < 128 else 16 if first < 192 else 24}"
 
 
+def unknown(interface: str) -> str:
+    """What show-addr calls an address that ipmgmtd does not know, such as one ifconfig had dhcpagent get."""
+    return f"{interface}/?"
+
+
 def leased(link: Link | None) -> str:
     """What the lab's DHCP server gives a link: an address that follows from its MAC address."""
     octets = [int(part, 16) for part in (link.mac if link else "").split(":") if part] or [0, 1]
@@ -247,7 +250,7 @@ def shown(where: Place, links: Collection[Link]) -> Iterator[tuple[str, str, str
         state = "disabled" if link is None or given else "ok" if each.up else "down"
         address = each.address
         if each.type == "dhcp":
-            address = leased(link) if link else "?"
+            address = leased(link) if link and link.dhcp else "?"
         if each.type == "addrconf":
             address = (
                 "fe80::8:20ff:fe" + (link.mac.replace(":", "")[-4:] if link and link.mac else "0:1") + "/10"

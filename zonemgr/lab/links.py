@@ -7,6 +7,7 @@ import random
 import re
 import sqlite3
 from collections.abc import Iterable
+from typing import Any
 
 from zonemgr.lab.world import FIRST_DAY, HOST_BOOT, SCHEMA, World
 
@@ -48,6 +49,29 @@ def every(world: World) -> list[sqlite3.Row]:
 
 def over(world: World, name: str) -> list[sqlite3.Row]:
     return world.db.execute("select * from links where over = ? order by id", (name,)).fetchall()
+
+
+def told(world: World, row: sqlite3.Row) -> dict[str, Any]:
+    """A link as a zone is told of it: its row, and whether a DHCP server answers on it."""
+    return {**dict(row), "dhcp": dhcp_server(world, row)}
+
+
+def dhcp_server(world: World, row: sqlite3.Row) -> bool:
+    """Does a DHCP server answer on this link? Nobody does on an etherstub, unless the lab is told so.
+
+    The fact `dhcp.LINK` (yes, none) is about that link and all over it, `dhcp` about those that no other is about.
+    """
+    seen: set[str] = set()
+    found: sqlite3.Row | None = row
+    while found is not None and found["name"] not in seen:
+        seen.add(found["name"])
+        said = world.get(f"dhcp.{found['name']}")
+        if said:
+            return said != "none"
+        if found["class"] == "etherstub":
+            return False
+        found = find(world, found["over"]) if found["over"] else None
+    return world.get("dhcp", "yes") != "none"
 
 
 def mac_text(octets: list[int]) -> str:

@@ -42,6 +42,7 @@ class Link:
     mactype: str = ""
     temporary: bool = False
     zone: str = ""
+    dhcp: bool = True  # a DHCP server answers on it
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Place:
     given: tuple[tuple[str, str], ...] = ()  # addresses the global zone set for the zone: (link, addr/len)
     at_boot: str = "[]"  # what network/physical made of the zone's files, a JSON list (see ipboot)
     updates: int = 0  # how often the package repositories were updated since the lab was made
+
+    @property
+    def waited(self) -> float:
+        """Seconds that network/physical spent at this boot on waiting for a DHCP server that is not there."""
+        return sum(float(entry.get("waited", 0)) for entry in json.loads(self.at_boot))
 
     @property
     def omnios(self) -> bool:
@@ -96,7 +102,7 @@ def booting(world: World, name: str, root: Path) -> Place:
 
 def _active(world: World, name: str, root: Path, row: sqlite3.Row) -> Place:
     rows = world.db.execute("select * from links where zone = ? order by id", (name,)).fetchall()
-    links = [dict(link) for link in rows]
+    links = [_told(world, link) for link in rows]
     return replace(
         at_root(world, name, root),
         booted=row["booted"],
@@ -160,7 +166,14 @@ def link_of(entry: Any) -> Link:
         str(entry.get("mactype") or ""),
         bool(entry.get("temporary")),
         str(entry.get("zone") or ""),
+        bool(entry.get("dhcp", True)),
     )
+
+
+def _told(world: World, row: sqlite3.Row) -> dict[str, Any]:
+    from zonemgr.lab import links
+
+    return links.told(world, row)
 
 
 def _given(entries: Iterable[Any]) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from zonemgr.lab.place import Place
 from zonemgr.lab.smf.repository import Kept, Passing, Repository
-from zonemgr.lab.smf.services import CONSOLE_LOGIN, MANIFEST_IMPORT, SYSDING, Service, closure, known
+from zonemgr.lab.smf.services import (
+    CONSOLE_LOGIN,
+    MANIFEST_IMPORT,
+    PHYSICAL,
+    SYSDING,
+    Service,
+    closure,
+    known,
+)
 
 # What a second of an ordinary boot is in each latency profile, and what a first boot's import adds.
 PACE = {"none": 1 / 16, "illumos": 1.0}
@@ -98,7 +106,17 @@ class Machine:
         seconds = self.known[fmri].cost * self.pace
         if fmri == MANIFEST_IMPORT and self.repository.first:
             seconds += IMPORT[self.where.latency]
-        return seconds
+        return seconds + self._waits_for_dhcp(fmri) * self.pace
+
+    def _waits_for_dhcp(self, fmri: str) -> float:
+        """Seconds that the start method waits for DHCP servers that are not there."""
+        if fmri == PHYSICAL:
+            return self.where.waited
+        if fmri == SYSDING and self.repository.property(SYSDING, "config/finished") != "true":
+            from zonemgr.lab.smf.sysding import waits
+
+            return waits(self.where)
+        return 0.0
 
     # -- the state -------------------------------------------------------------------------------------
 

@@ -1,18 +1,20 @@
-"""sysding, OpenIndiana's first-boot configuration (facts sheet 10): what /etc/sysding.conf does to a zone.
+"""sysding, OpenIndiana's first-boot configuration: what /etc/sysding.conf does to a zone.
 
-The real one runs any ksh code. Here the lines that are plain calls of its functions are carried out; anything
-else is written to the log as not emulated, and not done.
+The real one runs any ksh code. Here the lines that are plain calls of its functions, or of ipadm, are carried out;
+anything else is written to the log as not emulated, and not done.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zonemgr.lab import place
+from zonemgr.lab import options, place
+from zonemgr.lab.ipconf import DHCP_WAIT
 from zonemgr.lab.place import Place
 
 CONF = "etc/sysding.conf"
@@ -35,6 +37,8 @@ class Sysding:
             "setup_interface": self.interface,
             "setup_route": self.route,
             "setup_ns_dns": self.dns,
+            "ipadm": self.ipadm,
+            "/usr/sbin/ipadm": self.ipadm,
         }
 
     def run(self) -> None:
@@ -108,14 +112,30 @@ class Sysding:
         self._address(f"{nic}/{name}link" if ":" in address else "", "addrconf", "")
         self._address(f"{nic}/{name}", "dhcp" if address == "dhcp" else "static", address)
 
-    def _address(self, name: str, kind: str, text: str) -> None:
+    def ipadm(self, words: list[str]) -> None:
+        """`ipadm create-if` and `create-addr`, as the file calls them itself."""
+        from zonemgr.lab import ipconf
+
+        try:
+            if words[0] == "create-if" and len(words) == 2:
+                return ipconf.create_interface(self.where, words[1], self.where.links)
+        except ipconf.Trouble as trouble:
+            return self.log(f"ipadm: Could not create {words[1]} : {trouble}")
+        given = _create_addr(words)
+        if given is None:
+            return self.log(f"lab: not emulated: ipadm {shlex.join(words)}")
+        address = given.get("a", "").removeprefix("local=")
+        return self._address(given["name"], given["T"], address, temporary="t" in given)
+
+    def _address(self, name: str, kind: str, text: str, *, temporary: bool = False) -> None:
         from zonemgr.lab import ipconf
 
         if not name:
             return
         try:
             address = ipconf.parse_address(text) if kind == "static" else ""
-            ipconf.create_address(self.where, ipconf.Address(name, kind, address), self.where.links)
+            made = ipconf.Address(name, kind, address, temporary=temporary)
+            ipconf.create_address(self.where, made, self.where.links)
             self.log(f"interface {name} {text or kind}")
         except ipconf.Trouble as trouble:
             self.log(f"ipadm: Could not create address: {trouble}")
@@ -156,6 +176,36 @@ class Sysding:
         stamp = time.strftime("%b %e %H:%M:%S", time.localtime(self.where.now))
         old = (self._read(LOG) or "").splitlines()
         self._write(LOG, old + [f"[ {stamp} {line} ]" for line in self.lines])
+
+
+def waits(where: Place) -> float:
+    """Seconds that the file's calls wait for DHCP servers, one after the other, on links where none answers.
+
+    setup_interface gives no -w, so each waits as long as ipadm does by itself.
+    """
+    silent = {link.name for link in where.links if not link.dhcp}
+    seconds = 0.0
+    for line in (place.read(where.root, CONF) or "").splitlines() if silent else ():
+        words = _plain_words(line.strip()) or [""]
+        given = _create_addr(words[1:]) if words[0].endswith("ipadm") else None
+        if words[0] == "setup_interface" and words[3:4] == ["dhcp"] and words[1] in silent:
+            seconds += DHCP_WAIT
+        elif given and given["T"] == "dhcp" and given["name"].partition("/")[0] in silent:
+            wait = given.get("w", str(DHCP_WAIT))
+            seconds += math.inf if wait == "forever" else float(wait) if wait.isdigit() else 0.0
+    return seconds
+
+
+def _create_addr(words: list[str]) -> dict[str, str] | None:
+    """The options of `ipadm create-addr`, by letter, and the `name` of the object; None for anything else."""
+    if words[:1] != ["create-addr"]:
+        return None
+    try:
+        found, rest = options.parse(words[1:], "1T:a:dh:i:p:w:t", {})
+    except options.BadOption:
+        return None
+    given = dict(found)
+    return {**given, "name": rest[0]} if len(rest) == 1 and "T" in given else None
 
 
 def _plain_words(line: str) -> list[str] | None:
