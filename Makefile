@@ -18,11 +18,12 @@ endif
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of programs are started: compile each module once
 
 .NOTPARALLEL:  # two pips in one .venv do not go well
-.PHONY: help prereqs test test-whole lint demo bench conf clean
+.PHONY: help prereqs test test-whole test-zfs lint demo bench conf clean
 help:
 	@echo 'make demo    see it work: a golden image, a build in a disposable zone, on the lab'
 	@echo 'make test    run the tests (TESTS="tests/test_config.py -k layers" for some; none begins after TEST_MINUTES=11)'
 	@echo 'make test-whole  the same, every fault of the sweep and every scenario on both flavours'
+	@echo 'make test-zfs    the scenarios on this machine'"'"'s OpenZFS (root; POOL=POOL/DATASET)'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   measure, and write benchmarks/out/'
 	@echo 'make conf    write conf/zonemgr.toml anew from zonemgr/config.py'
@@ -50,6 +51,9 @@ test: $(VENV)/.installed-dev
 # and on a slow machine whatever has not begun after TEST_MINUTES.
 test-whole: $(VENV)/.installed-dev
 	TEST_SWEEP=whole TEST_SCENARIOS=all TEST_MINUTES=0 $(PYTEST) $(TESTS)
+
+test-zfs: $(VENV)/.installed
+	@ZONEMGR='$(HERE)/$(BIN)/zonemgr' POOL='$(POOL)' sh scripts/test-zfs $(TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
