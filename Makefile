@@ -52,7 +52,7 @@ test: $(VENV)/.installed-dev
 test-whole: $(VENV)/.installed-dev
 	TEST_SWEEP=whole TEST_SCENARIOS=all TEST_MINUTES=0 $(PYTEST) $(TESTS)
 
-test-zfs: $(VENV)/.installed
+test-zfs: $(VENV)/.installed-dev
 	@ZONEMGR='$(HERE)/$(BIN)/zonemgr' POOL='$(POOL)' sh scripts/test-zfs $(TESTS)
 
 lint: $(VENV)/.installed-dev

@@ -21,6 +21,8 @@ from typing import BinaryIO, cast
 LEFT_OUT = ("devices",)
 CONTENT_LEFT_OUT = ("dev", "devices", "proc", "tmp", "var/run", "system/contract", "system/object")
 STREAM = b"LABZFS1\n"  # how a send stream of the lab begins (see zfs.stream)
+# Magic number of a real stream's first record, in either byte order (DMU_BACKUP_MAGIC, sys/zfs_ioctl.h).
+REAL_STREAM = (b"\xac\xcb\xba\xf5\2\0\0\0", b"\0\0\0\2\xf5\xba\xcb\xac")
 CPIO = {b"070701": "cpio", b"070702": "cpio", b"070707": "cpio"}
 
 
@@ -48,6 +50,8 @@ def kind(head: bytes) -> str:
         return "pax" if head[156:157] == b"X" else "tar"
     if head[:6] in CPIO:
         return "cpio"
+    if head[8:16] in REAL_STREAM:
+        return "zfs"
     for magic, name in (
         (b"\037\213", "gzip"),
         (b"BZh", "bzip2"),
