@@ -165,7 +165,7 @@ def test_accounts_are_made_and_changed_in_the_zones_files(zone: Zone) -> None:
         "groupadd -g 500 builders && useradd -u 1500 -g builders -G sys,adm -c 'B B' -d /export/home/b -m b"
     )
     assert zone.sh("getent passwd b") == "b:x:1500:500:B B:/export/home/b:/bin/sh\n"
-    assert zone.sh("id b") == "uid=1500(b) gid=500(builders) groups=500(builders),3(sys),4(adm)\n"
+    assert zone.sh("id -a b") == "uid=1500(b) gid=500(builders) groups=3(sys),4(adm)\n"
     assert ".profile" in zone.sh("ls -la ~b")
     assert zone.sh("getent shadow b | cut -d: -f2; getent group builders") == "UP\nbuilders::500:\n"
     zone.sh("usermod -d /export/home/c -m -s /bin/bash -G '' -P 'Primary Administrator' b")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.byhand import Hand, in_zone, make
+from zonemgr.lab import gzfiles
 from zonemgr.lab.rights import Rights
 
 
@@ -182,7 +183,19 @@ def test_who_one_is(hand: Hand) -> None:
         "jim\n",
         "10\n",
     ]
-    assert hand.refused("id -p") == "lab: id -p is not emulated\n"
+    assert (
+        hand.out("id -a -p builder")
+        == "uid=101(builder) gid=10(staff) groups=100(build) projid=10(group.staff)\n"
+    )
+    assert hand.out("id -Gn", user="builder") == "staff build\n"
+    assert hand.out("groups builder") == "staff build\n"
+    assert hand.refused("id nosuch") == 'id: invalid user name: "nosuch"\n'
+    for wrong in ("-n", "-Gr", "-u -g", "--help", "a b"):
+        ended = hand(f"id {wrong}")
+        assert (ended.exit_code, ended.stderr.splitlines()[0]) == (2, "Usage: id [-ap] [user]")
+
+
+BUILDER_ATTR = gzfiles.BUILDER
 
 
 @pytest.mark.parametrize(
@@ -192,6 +205,9 @@ def test_who_one_is(hand: Hand) -> None:
         ("getent passwd 101", 0, "builder:x:101:10:Build user:/export/home/builder:/bin/sh\n"),
         ("getent passwd nosuch", 2, ""),
         ("getent group build staff", 0, "build::100:builder\nstaff::10:\n"),
+        ("getent group 10 nosuch", 2, "staff::10:\n"),
+        ("getent hosts localhost", 0, "::1\tlocalhost\n"),
+        ("getent user_attr builder", 0, BUILDER_ATTR),
         ("uname", 0, "SunOS\n"),
         ("uname -n", 0, "openindiana\n"),
         ("uname -sr", 0, "SunOS 5.11\n"),
@@ -212,7 +228,7 @@ def test_plain_commands(hand: Hand, line: str, exit_code: int, out: str) -> None
 
 def test_plain_commands_refuse_what_they_do_not_know(hand: Hand) -> None:
     assert hand("test -k /etc").stderr == "lab: test -k /etc is not emulated\n"
-    assert hand("getent services ssh").stderr == "lab: getent services is not emulated\n"
+    assert hand("getent shadow root").stderr == "lab: getent shadow is not emulated\n"
     ended = hand("cat /nosuch /etc/nodename")
     assert (ended.exit_code, ended.stdout) == (2, "openindiana\n")
     assert ended.stderr == "cat: cannot open /nosuch: No such file or directory\n"

@@ -26,15 +26,9 @@ class Caller:
     privileged: bool = True
 
 
-# Below LAB: there when somebody other than root calls, so that `id` has to be emulated.
-SOMEBODY = "somebody"
-
-
 def register(world: World, caller: Caller) -> None:
     """From here on, this process and whatever it starts call as this caller."""
     pid = os.getpid()
-    if caller.user != "root":
-        (world.dir / SOMEBODY).touch()
     world.db.execute(
         "insert or replace into callers values (?, ?, ?, ?, ?)",
         (pid, stat(pid).start, caller.run, caller.user, int(caller.privileged)),
@@ -64,7 +58,6 @@ def forget(world: World, run: str) -> None:
 
 def _forget_all(world: World) -> None:
     world.db.execute("delete from callers")
-    (world.dir / SOMEBODY).unlink(missing_ok=True)
 
 
 HOST_BOOT.append(_forget_all)

@@ -303,12 +303,25 @@ def with_mounts(first: int, body: Callable[[], None]) -> str:
 
     `first` is the cell's first process. The text of the errno it ends with; "" when done.
     """
+    from zonemgr.lab import namespaces as ns
+
+    return _from_outside(first, ns.NEWNS, body)
+
+
+def with_names(first: int, body: Callable[[], None]) -> str:
+    """The same in its namespace of host names."""
+    from zonemgr.lab import namespaces as ns
+
+    return _from_outside(first, ns.NEWUTS, body)
+
+
+def _from_outside(first: int, kind: int, body: Callable[[], None]) -> str:
     answer, told = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(answer)
-            _joined(first, body)
+            _joined(first, kind, body)
         except OSError as trouble:
             os.write(told, os.strerror(trouble.errno or 5).encode())
         except BaseException as trouble:  # noqa: BLE001 - a forked copy must not run on as its parent
@@ -322,12 +335,12 @@ def with_mounts(first: int, body: Callable[[], None]) -> str:
     return text
 
 
-def _joined(first: int, body: Callable[[], None]) -> None:
+def _joined(first: int, kind: int, body: Callable[[], None]) -> None:
     from zonemgr.lab import namespaces as ns
     from zonemgr.lab import rootfs  # noqa: F401 - what body needs: in the cell there may be nothing to import
 
     others = 0 if ns.same(ns.NEWUSER, first) else ns.NEWUSER
-    ns.join(first, others | ns.NEWNS)
+    ns.join(first, others | kind)
     os.chdir("/")
     os.umask(0o022)
     body()

@@ -41,6 +41,7 @@ ANSWERED = {
     **dict.fromkeys(("useradd", "usermod", "userdel", "groupadd", "groupdel"), "users:command"),
     "lab-power": "zonepower:answer",
     "lab-autofs": "autofs:answer",
+    "lab-node": "machine:answer_node",
 }
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Everything there is in a lab's folder.
 PARTS = {
-    *("lab.json", "host", "store", "cells", "locks", "programs", "pyc", "somebody", "nfs"),
+    *("lab.json", "host", "store", "cells", "locks", "programs", "pyc", "nfs"),
     *("holder.json", "holder.json.new", "holder.lock"),
     *("world.sqlite", "world.sqlite-wal", "world.sqlite-shm", "world.sqlite-journal"),
 }

@@ -35,12 +35,6 @@ ALIASES = {
     "gdiff": "diff",
     "gawk": "awk",
 }
-# The machine's id, unless somebody other than root calls in the global zone.
-ID = """\
-#!/bin/sh
-[ -e /.lab/dir/somebody ] && exec lab-id "$@"
-exec /.lab/usr/bin/id "$@"
-"""
 _PROBE = (
     "import sys, sqlite3, ctypes; "
     "print(sys.version_info >= (3, 11), sys.implementation.cache_tag, sys.base_prefix)"
@@ -93,8 +87,6 @@ def write(lab: Path) -> Interpreter:
         for name in sorted({*tools.TOOLS, *tools.IN_ZONE} - {"ps", "pkill"}):
             _put(folder / name, _shim(name, python))
         _put(folder / "zonemgr", _zonemgr_shim())
-        _put(folder / "id", ID)
-        _put(folder / "lab-id", _shim("id", python))
         for name in ("ps", "pkill"):
             _put(folder / f"lab-{name}", _shim(name, python))
         _put(folder / "ps", contracts.PS)

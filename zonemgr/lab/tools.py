@@ -6,6 +6,19 @@ import importlib
 
 from zonemgr.lab.call import Tool
 
+# What the host is and who its users are, in the global zone and in zones.
+MACHINE: dict[str, str] = {
+    **{
+        name: f"machine:{name}"
+        for name in (
+            *("uname", "isainfo", "psrinfo", "prtconf", "arch", "mach", "pagesize", "swap", "hostname"),
+            *("domainname", "uptime", "w", "who", "ppriv"),
+        )
+    },
+    **{name: f"people:{name}" for name in ("groups", "getent", "logins")},
+    "id": "people:identity",
+}
+
 # command name -> "module:function" below zonemgr.lab
 TOOLS: dict[str, str] = {
     "zfs": "zfs:zfs",
@@ -32,6 +45,7 @@ TOOLS: dict[str, str] = {
     "ps": "ps:ps",
     **{name: f"ptools:{name}" for name in ("ptree", "pargs", "pwdx", "prstat")},
     "fuser": "pgrep:fuser",
+    **MACHINE,
     "digest": "digest:digest",
 }
 
@@ -40,9 +54,6 @@ PLAIN: dict[str, str] = {
     "cat": "plain:cat",
     "rmdir": "plain:rmdir",
     "test": "plain:test",
-    "id": "plain:identity",
-    "getent": "plain:getent",
-    "uname": "plain:uname",
     "true": "plain:true",
     "false": "plain:false",
     "sh": "plainsh:sh",
@@ -75,6 +86,7 @@ IN_ZONE: dict[str, str] = {
     "pkill": "pgrep:command",
     "ps": "ps:ps",
     **{name: f"ptools:{name}" for name in ("ptree", "pargs", "pwdx", "prstat")},
+    **MACHINE,
     **dict.fromkeys(("useradd", "usermod", "userdel", "groupadd", "groupdel"), "inzone:ask"),
     **dict.fromkeys(("groupmod", "roleadd", "rolemod", "roledel", "passmgmt", "fuser"), "inzone:refused"),
 }
