@@ -49,7 +49,8 @@ def test_sysding_does_what_its_file_says(hand: Hand) -> None:
         "setup_interface PRIMARY v4 10.0.0.5/24\n"
         "setup_route default 10.0.0.1\n"
         'setup_ns_dns example.org "example.org other.org" "10.0.0.2 10.0.0.3"\n'
-        "for i in 1 2; do echo $i; done\n",
+        "/usr/sbin/usermod -P'Primary Administrator' dev\n"
+        "usermod -d /x nosuch\nsetup_aggregate a0 active L4 e0 e1\nsetup_zpool tank c1t0d0\n",
     )
     hand.world.db.execute(
         "insert into links (name, class, over, mac, zone) values ('v0', 'vnic', 'net0', '2:8:20:1:2:3', 'z')"
@@ -67,8 +68,47 @@ def test_sysding_does_what_its_file_says(hand: Hand) -> None:
     ]
     assert "hosts:      files dns" in (root / "etc/nsswitch.conf").read_text()
     assert (root / "etc/inet/static_routes-DefaultFixed").read_text() == "default 10.0.0.1\n"
-    assert "lab: not emulated: for i in 1 2" in (root / "var/log/sysding.log").read_text()
+    assert "dev::::type=normal;profiles=Primary Administrator\n" in (root / "etc/user_attr").read_text()
+    log = (root / "var/log/sysding.log").read_text()
+    # What fails is in the log, and the service goes on.
+    assert "UX: usermod: ERROR: nosuch does not exist." in log
+    assert "invalid LACP mode active" in log
+    assert "cannot create 'tank': permission denied" in log
+    assert hand.state("z", SYSDING) == "online"
     assert (root / "etc/sysding.conf").stat().st_mode & 0o777 == 0o400
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "for i in 1 2; do echo $i; done",
+        "setup_vlan v0 7 net0",
+        "setup_ipmp ipmp0 net0 net1 10.0.0.5",
+        "setup_zfs rpool/given/home",
+        "setup_nfs4domain example.org",
+        "svcadm disable network/ssh",
+        "useradd -e 1/1/30 late",
+        "setup_user_acount dev 200 10 Dev /home/dev /bin/sh",
+    ],
+)
+def test_what_the_lab_cannot_do_fails_the_service(hand: Hand, line: str) -> None:
+    """Passing over it would say that a zone was set up which was not."""
+    root = configured(
+        hand, f"setup_user_account dev 200 10 Dev /home/dev /bin/sh\n{line}\nsetup_timezone Europe/Berlin\n"
+    )
+    hand.boots("z")
+    passes(hand, until=SERVER)
+    assert hand.state("z", SYSDING) == "maintenance"
+    for name in ("var/log/sysding.log", "var/svc/log/system-sysding:system.log"):
+        assert f"lab: not emulated: {line}" in (root / name).read_text()
+    assert "dev:x:200" in (root / "etc/passwd").read_text()  # what came before it was done
+    assert "Berlin" not in (root / "etc/default/init").read_text()
+    assert "method failed" in hand("svcs -z z -xv").stdout.lower() or "sysding" in hand("svcs -z z -x").stdout
+    # Mended and cleared, it runs again.
+    (root / "etc/sysding.conf").write_text("setup_user_account ada 201 10 Ada /home/ada /bin/sh\n")
+    hand.out(f"svcadm -z z clear {SYSDING}")
+    passes(hand, until=SYSDING)
+    assert "ada:x:201" in (root / "etc/passwd").read_text()
 
 
 @pytest.mark.parametrize(

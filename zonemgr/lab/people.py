@@ -114,7 +114,8 @@ def groups(call: Call) -> int:
 
 DATABASES = {
     "passwd": "passwd", "group": "group", "hosts": "inet/hosts", "ipnodes": "inet/hosts", "project": "project",
-    "user_attr": "user_attr", "auth_attr": "security/auth_attr", "prof_attr": "security/prof_attr",
+    "user_attr": "user_attr",
+    "auth_attr": "security/auth_attr", "prof_attr": "security/prof_attr",
     "exec_attr": "security/exec_attr", "netmasks": "inet/netmasks", "services": "inet/services",
     "protocols": "inet/protocols", "networks": "inet/networks",
 }  # fmt: skip

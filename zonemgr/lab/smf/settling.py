@@ -39,5 +39,9 @@ def _sysding(where: Place, repository: Repository) -> None:
     run = Sysding(where)
     with suppress(OSError):  # a zone's user who only asks cannot make it happen
         run.run()
+        if run.failed:
+            passing = repository.now(SYSDING)
+            passing.maintenance, passing.since = "method_failed", where.now
+            return
         repository.of(SYSDING).properties["config/finished"] = ["boolean", "true"]
         repository.reboot = run.wants_reboot

@@ -1,7 +1,7 @@
 """sysding, OpenIndiana's first-boot configuration: what /etc/sysding.conf does to a zone.
 
-The real one runs any ksh code. Here the lines that are plain calls of its functions, or of ipadm, are carried out;
-anything else is written to the log as not emulated, and not done.
+The real one runs any ksh code. Here the lines that are plain calls of its functions, of ipadm, or of the commands that
+make accounts, are carried out. At anything else the service fails, and says in its log at which line.
 """
 
 from __future__ import annotations
@@ -16,10 +16,28 @@ from pathlib import Path
 from zonemgr.lab import options, place
 from zonemgr.lab.ipconf import DHCP_WAIT
 from zonemgr.lab.place import Place
+from zonemgr.lab.world import LabError
 
 CONF = "etc/sysding.conf"
 LOG = "var/log/sysding.log"
+SMF_LOG = "var/svc/log/system-sysding:system.log"
 SHADOW_MODE = 0o400
+ACCOUNTS = (
+    "useradd",
+    "usermod",
+    "userdel",
+    "groupadd",
+    "groupmod",
+    "groupdel",
+    "roleadd",
+    "rolemod",
+    "roledel",
+    "passwd",
+)
+
+
+class NotEmulated(Exception):
+    """A line that the lab cannot carry out."""
 
 
 class Sysding:
@@ -28,6 +46,7 @@ class Sysding:
     def __init__(self, where: Place) -> None:
         self.where = where
         self.wants_reboot = False
+        self.failed = False
         self.lines: list[str] = []
         self.functions: dict[str, Callable[[list[str]], None]] = {
             "setup_timezone": self.timezone,
@@ -39,34 +58,65 @@ class Sysding:
             "setup_ns_dns": self.dns,
             "ipadm": self.ipadm,
             "/usr/sbin/ipadm": self.ipadm,
+            "setup_aggregate": self.aggregate,
+            "setup_zpool": self.pool,
+            "echo": lambda words: self.log(" ".join(words)),
+            "true": lambda words: None,
+            ":": lambda words: None,
         }
 
     def run(self) -> None:
         text = place.read(self.where.root, CONF)
-        for line in (text or "").splitlines():
-            self._line(line.strip())
+        try:
+            for line in (text or "").splitlines():
+                self._line(line.strip())
+        except NotEmulated as line:
+            self.failed = True
+            self.log(f"lab: not emulated: {line}")
+            self._write_log(SMF_LOG)
+            return self._write_log(LOG)
         self._root_password()
         if text is not None:
             place.inside(self.where.root, CONF).chmod(0o400)
         place.inside(self.where.root, "etc/.UNCONFIGURED").unlink(missing_ok=True)
         self.log("System configuration finished" + (", rebooting" if self.wants_reboot else ""))
-        self._write_log()
+        return self._write_log(LOG)
 
     def log(self, text: str) -> None:
         self.lines.append(text)
 
     def _line(self, line: str) -> None:
         if not line or line.startswith("#"):
-            return None
+            return
         words = _plain_words(line)
-        function = self.functions.get(words[0]) if words else None
-        if words is None or function is None:
-            return self.log(f"lab: not emulated: {line}")
+        if not words:
+            raise NotEmulated(line)
+        name = words[0].rpartition("/")[2]
+        if name in ACCOUNTS:
+            return self._account_command([name, *words[1:]], line)
+        function = self.functions.get(words[0])
+        if function is None:
+            raise NotEmulated(line)
         try:
             function(words[1:])
         except (IndexError, ValueError, OSError) as trouble:
             self.log(f"{words[0]}: {trouble}")
-        return None
+
+    def _account_command(self, words: list[str], line: str) -> None:
+        """A program that writes account files; that it fails is in the log, and no more."""
+        import io
+
+        from zonemgr.lab import users
+        from zonemgr.lab.call import Call, NoWorld
+
+        said = io.BytesIO()
+        call = Call(NoWorld(), words, stdout=said, stderr=said, zone=self.where.zone, root=self.where.root)
+        try:
+            users.command(call)
+        except LabError:
+            raise NotEmulated(line) from None
+        for text in said.getvalue().decode("utf-8", "replace").splitlines():
+            self.log(text)
 
     # -- the functions ---------------------------------------------------------------------------------
 
@@ -155,6 +205,13 @@ class Sysding:
         place.write(self.where.root, "etc/nsswitch.conf", switch)
         return self.log(f"DNS set up for {domain}")
 
+    def aggregate(self, words: list[str]) -> None:
+        """Compares the mode with a variable that has another name, so no mode is right."""
+        self.log(f"invalid LACP mode {words[1]}")
+
+    def pool(self, words: list[str]) -> None:
+        self.log(f"cannot create '{words[0]}': permission denied")  # as for every pool in a zone
+
     # -- files -----------------------------------------------------------------------------------------
 
     def _root_password(self) -> None:
@@ -172,10 +229,10 @@ class Sysding:
     def _append(self, name: str, line: str, mode: int = 0o644) -> None:
         self._write(name, [*(self._read(name) or "").splitlines(), line], mode)
 
-    def _write_log(self) -> None:
+    def _write_log(self, name: str) -> None:
         stamp = time.strftime("%b %e %H:%M:%S", time.localtime(self.where.now))
-        old = (self._read(LOG) or "").splitlines()
-        self._write(LOG, old + [f"[ {stamp} {line} ]" for line in self.lines])
+        old = (self._read(name) or "").splitlines()
+        self._write(name, old + [f"[ {stamp} {line} ]" for line in self.lines])
 
 
 def waits(where: Place) -> float:
