@@ -228,7 +228,8 @@ def test_plain_commands(hand: Hand, line: str, exit_code: int, out: str) -> None
 
 def test_plain_commands_refuse_what_they_do_not_know(hand: Hand) -> None:
     assert hand("test -k /etc").stderr == "lab: test -k /etc is not emulated\n"
-    assert hand("getent shadow root").stderr == "lab: getent shadow is not emulated\n"
+    assert hand("getent ethers x").stderr == "lab: getent ethers is not emulated\n"
+    assert hand("getent shadow root", user="jim").exit_code == 2
     ended = hand("cat /nosuch /etc/nodename")
     assert (ended.exit_code, ended.stdout) == (2, "openindiana\n")
     assert ended.stderr == "cat: cannot open /nosuch: No such file or directory\n"

@@ -113,10 +113,9 @@ def groups(call: Call) -> int:
 # -- getent ----------------------------------------------------------------------------------------------------
 
 DATABASES = {
-    "passwd": "passwd", "group": "group", "hosts": "inet/hosts", "ipnodes": "inet/hosts", "project": "project",
-    "user_attr": "user_attr",
-    "auth_attr": "security/auth_attr", "prof_attr": "security/prof_attr",
-    "exec_attr": "security/exec_attr", "netmasks": "inet/netmasks", "services": "inet/services",
+    "passwd": "passwd", "shadow": "shadow", "group": "group", "project": "project", "user_attr": "user_attr",
+    "auth_attr": "security/auth_attr", "prof_attr": "security/prof_attr", "exec_attr": "security/exec_attr",
+    "hosts": "inet/hosts", "ipnodes": "inet/hosts", "netmasks": "inet/netmasks", "services": "inet/services",
     "protocols": "inet/protocols", "networks": "inet/networks",
 }  # fmt: skip
 BLANKS = ("hosts", "ipnodes", "netmasks", "services", "protocols", "networks")
@@ -129,7 +128,7 @@ def getent(call: Call) -> int:
     if not words or words[0].startswith("-"):
         return call.fail(GETENT_USAGE)
     if words[0] not in DATABASES:
-        if words[0] in ("ethers", "netgroup", "shadow", "publickey", "printers"):
+        if words[0] in ("ethers", "netgroup", "publickey", "printers"):
             return call.fail(f"lab: getent {words[0]} is not emulated")
         call.err(f"Unknown database: {words[0]}\n{GETENT_USAGE}\n")
         return 1
@@ -150,6 +149,8 @@ def getent(call: Call) -> int:
 
 def _lines(call: Call, database: str) -> list[str]:
     text = place.read(place.here(call).root, f"etc/{DATABASES[database]}")
+    if database == "shadow" and not call.privileged:
+        text = ""
     if text is None and database in ("services", "protocols", "networks"):
         text = "" if database == "networks" else _machines(database)
     lines = (text or "").splitlines()

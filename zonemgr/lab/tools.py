@@ -19,6 +19,10 @@ MACHINE: dict[str, str] = {
     "id": "people:identity",
 }
 
+ACCOUNTS = (
+    "useradd", "usermod", "userdel", "groupadd", "groupdel", "groupmod", "roleadd", "rolemod", "roledel",
+)  # fmt: skip
+
 # command name -> "module:function" below zonemgr.lab
 TOOLS: dict[str, str] = {
     "zfs": "zfs:zfs",
@@ -46,6 +50,8 @@ TOOLS: dict[str, str] = {
     **{name: f"ptools:{name}" for name in ("ptree", "pargs", "pwdx", "prstat")},
     "fuser": "pgrep:fuser",
     **MACHINE,
+    **dict.fromkeys(ACCOUNTS, "users:command"),
+    "passwd": "users:passwd",
     "digest": "digest:digest",
 }
 
@@ -87,8 +93,9 @@ IN_ZONE: dict[str, str] = {
     "ps": "ps:ps",
     **{name: f"ptools:{name}" for name in ("ptree", "pargs", "pwdx", "prstat")},
     **MACHINE,
-    **dict.fromkeys(("useradd", "usermod", "userdel", "groupadd", "groupdel"), "inzone:ask"),
-    **dict.fromkeys(("groupmod", "roleadd", "rolemod", "roledel", "passmgmt", "fuser"), "inzone:refused"),
+    **dict.fromkeys(ACCOUNTS, "inzone:ask"),
+    "passwd": "inzone:ask",
+    **dict.fromkeys(("passmgmt", "fuser"), "inzone:refused"),
 }
 
 

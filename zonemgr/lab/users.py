@@ -1,6 +1,7 @@
-"""useradd, usermod, userdel, groupadd and groupdel in a zone: its passwd, shadow, group and user_attr.
+"""useradd, usermod, userdel, their likes for roles and groups, and passwd: passwd, shadow, group and user_attr.
 
-Options and texts are those of illumos' oamuser; what is rare (-e, -f, -p, -D, ZFS homes) is refused.
+In the global zone, and asked inside, of a zone. Options and texts are those of illumos' oamuser and passwd; what is
+rare (-e, -f, -p, -D, and passwords that are typed) is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ PERMISSION, SYNTAX, BAD, USED_ID, MISSING, BUSY, USED = 1, 2, 3, 4, 6, 8, 9
 TOO_BIG = 2147483647
 FIRST = 100  # the first number given out; those below are reserved
 NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9._-]*")
-NOT_EMULATED = frozenset("efpDzZ")
+NOT_EMULATED = frozenset("efpD")
 KEYS = {"A": "auths", "P": "profiles", "R": "roles"}
 
 USAGE = {
@@ -47,6 +48,26 @@ USAGE = {
     "userdel": "ERROR: Invalid syntax.\nusage:  userdel [-r] login\n",
     "groupadd": "ERROR: invalid syntax.\nusage: groupadd [-g gid [-o]] group\n",
     "groupdel": "ERROR: invalid syntax.\nusage: groupdel group\n",
+    "groupmod": "ERROR: invalid syntax.\nusage: groupmod -g gid [-o] | -n name group\n",
+    "roleadd": (
+        "ERROR: invalid syntax.\n"
+        "usage:  roleadd [-u uid [-o] | -g group | -G group[[,group]...] |-d dir |\n"
+        "\t\t-s shell | -c comment | -m [-k skel_dir] | -f inactive |\n"
+        "\t\t-e expire | -A authorization [, authorization ...] |\n"
+        "\t\t-P profile [, profile ...] | -K key=value ] login\n"
+        "\troleadd -D [-g group | -b base_dir | -f inactive | -e expire\n"
+        "\t\t-A authorization [, authorization ...] |\n"
+        "\t\t-P profile [, profile ...]]\n"
+    ),
+    "roledel": "ERROR: Invalid syntax.\nusage:  roledel [-r] login\n",
+    "rolemod": (
+        "ERROR: Invalid syntax.\n"
+        "usage:  rolemod -u uid [-o] | -g group | -G group[[,group]...] |\n"
+        "\t\t-d dir [-m] | -s shell | -c comment |\n"
+        "\t\t-l new_logname | -f inactive | -e expire |\n"
+        "\t\t-A authorization [, authorization ...] | -K key=value |\n"
+        "\t\t-P profile [, profile ...] login\n"
+    ),
 }
 LETTERS = {
     "useradd": "b:c:Dd:e:f:G:g:k:mzZop:s:u:A:P:R:K:",
@@ -54,6 +75,10 @@ LETTERS = {
     "userdel": "r",
     "groupadd": "g:o",
     "groupdel": "",
+    "groupmod": "g:on:",
+    "roleadd": "b:c:Dd:e:f:G:g:k:mzZop:s:u:A:P:K:",
+    "rolemod": "c:d:e:f:G:g:l:mzZop:s:u:A:P:K:",
+    "roledel": "r",
 }
 
 
@@ -116,11 +141,15 @@ def command(call: Call) -> int:
         "userdel": _userdel,
         "groupadd": _groupadd,
         "groupdel": _groupdel,
+        "groupmod": _groupmod,
+        "roleadd": _useradd,
+        "rolemod": _usermod,
+        "roledel": _userdel,
     }
     try:
         found, words = options.parse(call.argv[1:], LETTERS[name])
         given = dict(found)
-        if len(words) != 1 or (name == "usermod" and not given):
+        if len(words) != 1 or (name in ("usermod", "rolemod", "groupmod") and not given):
             raise options.BadOption("?", missing=False)
     except options.BadOption:
         call.err("".join(f"UX: {name}: {line}\n" for line in USAGE[name].splitlines()[:1]))
@@ -130,10 +159,14 @@ def command(call: Call) -> int:
     if refused:
         raise LabError(f"-{refused[0]} is not emulated")
     try:
-        tools[name](call, Files(call.root or Path("/")), given, words[0])
+        tools[name](call, Files(_root(call)), given, words[0])
     except Wrong as wrong:
         return call.fail(f"UX: {name}: {wrong.text}", wrong.status)
     return 0
+
+
+def _root(call: Call) -> Path:
+    return place.here(call).root if call.zone is None else call.root or Path("/")
 
 
 # -- users -------------------------------------------------------------------------------------------------
@@ -143,18 +176,32 @@ def _useradd(call: Call, files: Files, given: dict[str, str], login: str) -> Non
     _name(login, "login name")
     if files.row("passwd", login) is not None:
         raise Wrong(f"ERROR: {login} is already in use.  Choose another.", USED)
-    if "k" in given and "m" not in given:
-        raise Wrong(USAGE["useradd"].rstrip("\n"), SYNTAX)
+    if (given.keys() & {"k", "z", "Z"} and "m" not in given) or {"z", "Z"} <= given.keys():
+        raise Wrong(USAGE[call.name].rstrip("\n"), SYNTAX)
+    is_role = call.name == "roleadd"
     uid = _uid(files, given) if "u" in given else files.free("passwd")
     gid = files.group(given["g"])[2] if "g" in given else "1"
     home = given.get("d") or f"{given.get('b', '/home')}/{login}"
     _full_path(home)
     extra = [files.group(each)[0] for each in given["G"].split(",")] if "G" in given else []
-    files.put("passwd", [login, "x", uid, gid, given.get("c", ""), home, _shell(files, given, "/bin/sh")])
+    files.put(
+        "passwd",
+        [
+            login,
+            "x",
+            uid,
+            gid,
+            given.get("c", ""),
+            home,
+            _shell(files, given, "/bin/pfsh" if is_role else "/bin/sh"),
+        ],
+    )
     files.put("shadow", [login, "UP", "", "", "", "", "", "", ""])
     _join(files, login, extra)
-    _attributes(files, login, given)
+    _attributes(files, login, given, kind="role" if is_role else "normal")
     if "m" in given:
+        if "z" in given:
+            _make_dataset(call, home)
         _make_home(call, files, home, (int(uid), int(gid)), given.get("k", "/etc/skel"))
 
 
@@ -162,8 +209,9 @@ def _usermod(call: Call, files: Files, given: dict[str, str], login: str) -> Non
     row = files.row("passwd", login)
     if row is None:
         raise Wrong(f"ERROR: {login} does not exist.", MISSING)
+    _right_command(call, files, login)
     if ("o" in given and "u" not in given) or ("m" in given and "d" not in given):
-        raise Wrong(USAGE["usermod"].rstrip("\n"), SYNTAX)
+        raise Wrong(USAGE[call.name].rstrip("\n"), SYNTAX)
     row = list(row)
     old_home = row[5]
     if "u" in given and given["u"] != row[2]:
@@ -175,14 +223,37 @@ def _usermod(call: Call, files: Files, given: dict[str, str], login: str) -> Non
         row[5] = given["d"]
     row[6] = _shell(files, given, row[6])
     extra = [files.group(each)[0] for each in given["G"].split(",") if each] if "G" in given else None
-    if "l" in given and given["l"] != login:
-        raise LabError("usermod -l is not emulated")
     files.put("passwd", row)
     if extra is not None:
         _join(files, login, extra)
     _attributes(files, login, given)
     if "m" in given and row[5] != old_home:
         _move_home(call, files, old_home, row[5])
+    if given.get("l", login) != login:
+        _rename(files, login, given["l"])
+
+
+def _right_command(call: Call, files: Files, login: str) -> None:
+    """A role is modified by rolemod, a user by usermod (gate, usermod.c)."""
+    row = files.row("user_attr", login)
+    is_role = "type=role" in (row[4].split(";") if row and len(row) > 4 else ())
+    if is_role and call.name == "usermod":
+        raise Wrong("ERROR: Roles must be modified with ``rolemod''.", SYNTAX)
+    if not is_role and call.name == "rolemod":
+        raise Wrong("ERROR: Users must be modified with ``usermod''.", SYNTAX)
+
+
+def _rename(files: Files, old: str, new: str) -> None:
+    _name(new, "login name")
+    if files.row("passwd", new) is not None:
+        raise Wrong(f"ERROR: {new} is already in use.  Choose another.", USED)
+    for name in ("passwd", "shadow", "user_attr"):
+        files.save(name, [[new, *row[1:]] if row[0] == old else row for row in files.rows(name)])
+    rows = files.rows("group")
+    for row in rows:
+        if len(row) == 4:
+            row[3] = ",".join(new if each == old else each for each in row[3].split(","))
+    files.save("group", rows)
 
 
 def _userdel(call: Call, files: Files, given: dict[str, str], login: str) -> None:
@@ -236,16 +307,16 @@ def _join(files: Files, login: str, wanted: Sequence[str]) -> None:
     files.save("group", rows)
 
 
-def _attributes(files: Files, login: str, given: dict[str, str]) -> None:
+def _attributes(files: Files, login: str, given: dict[str, str], *, kind: str = "normal") -> None:
     changed = {KEYS[letter]: given[letter] for letter in KEYS if letter in given}
     if "K" in given:
         key, _, value = given["K"].partition("=")
         changed[key] = value
-    if not changed:
+    if not changed and kind == "normal":
         return
     row = files.row("user_attr", login)
     pairs = dict(each.split("=", 1) for each in (row[4] if row else "").split(";") if "=" in each)
-    pairs = {"type": "normal", **pairs, **changed}
+    pairs = {"type": kind, **pairs, **changed}
     text = ";".join(f"{key}={value}" for key, value in pairs.items() if value)
     files.put("user_attr", [login, "", "", "", text])
 
@@ -267,12 +338,29 @@ def _make_home(call: Call, files: Files, home: str, owner: tuple[int, int], skel
     path = _inside(files, home)
     if not path.parent.is_dir() or home.startswith("/home/"):
         raise Wrong(f"ERROR: Unable to create the home directory: {_why(path.parent, home)}.", 12)
-    if path.exists():
+    if path.exists() and any(path.iterdir()):
         return
-    shutil.copytree(_inside(files, skel), path, symlinks=True)
+    shutil.copytree(_inside(files, skel), path, symlinks=True, dirs_exist_ok=True)
     path.chmod(0o755)
     for each in [path, *path.rglob("*")]:
         os.chown(each, *owner, follow_symlinks=False)
+
+
+def _make_dataset(call: Call, home: str) -> None:
+    """The file system of useradd -z: below the one that is mounted where homes are."""
+    if call.zone is not None:
+        raise LabError("-z is not emulated in a zone")
+    parent, _, name = home.rpartition("/")
+    rows = (
+        line.split("\t")
+        for line in call.run("zfs", "list", "-H", "-o", "name,mountpoint").stdout.splitlines()
+    )
+    holder = next((row[0] for row in rows if row[1] == parent), None)
+    if holder is None:
+        raise Wrong("ERROR: Unable to create the home directory: No such file or directory.", 12)
+    made = call.run("zfs", "create", f"{holder}/{name}")
+    if made.exit_code:
+        raise Wrong(f"ERROR: Unable to create the home directory: {made.stderr.strip()}.", 12)
 
 
 def _why(parent: Path, home: str) -> str:
@@ -312,3 +400,90 @@ def _groupdel(call: Call, files: Files, given: dict[str, str], group: str) -> No
     if not any(row[0] == group for row in files.rows("group")):
         raise Wrong(f"ERROR: {group} does not exist.", MISSING)
     files.drop("group", group)
+
+
+def _groupmod(call: Call, files: Files, given: dict[str, str], group: str) -> None:
+    row = next((row for row in files.rows("group") if row[0] == group and len(row) == 4), None)
+    if row is None:
+        raise Wrong(f"ERROR: {group} does not exist.", MISSING)
+    gid, new = given.get("g", row[2]), given.get("n", group)
+    if not gid.isdigit():
+        raise Wrong(f"ERROR: {gid} is not a valid group id.  Choose another.", BAD)
+    if int(gid) > TOO_BIG:
+        raise Wrong(f"ERROR: Group id {gid} is too big.  Choose another.", BAD)
+    others = [each for each in files.rows("group") if len(each) == 4 and each[0] != group]
+    if "o" not in given and any(each[2] == gid for each in others):
+        raise Wrong(f"ERROR: {gid} is already in use.  Choose another.", USED_ID)
+    _name(new, "group name")
+    if any(each[0] == new for each in others):
+        raise Wrong(f"ERROR: {new} is already in use.  Choose another.", USED)
+    files.save(
+        "group", [[new, row[1], gid, row[3]] if each[0] == group else each for each in files.rows("group")]
+    )
+
+
+# -- passwd ------------------------------------------------------------------------------------------------
+
+PASSWD_USAGE = (
+    "usage:\n\tpasswd [-r files | -r ldap] [name]\n\tpasswd [-r files] [-egh] [name]\n\tpasswd [-r files] -sa\n"
+    "\tpasswd [-r files] -s [name]\n\tpasswd [-r files] [-d|-l|-N|-u] [-f] [-n min] [-w warn] [-x max] name\n"
+    "\tpasswd -r ldap [-egh] [name]\n"
+)
+
+
+def passwd(call: Call) -> int:
+    """-l, -u, -N, -d and -s; passwords themselves are typed on a terminal, which is refused."""
+    try:
+        found, words = options.parse(call.argv[1:], "r:aeghsdlNufn:w:x:")
+    except options.BadOption:
+        call.err(PASSWD_USAGE)
+        return 2
+    given = dict(found)
+    refused = given.keys() & set("eghfnwx")
+    modes = given.keys() & set("dlNus")
+    if refused or not modes:
+        raise LabError(
+            f"passwd -{min(refused)} is not emulated"
+            if refused
+            else "passwd without -d, -l, -N, -s, -u is not emulated"
+        )
+    if len(modes) > 1 or len(words) != (0 if "a" in given else 1) or given.get("r", "files") != "files":
+        call.err(PASSWD_USAGE)
+        return 2
+    if not call.privileged:
+        return call.fail("Permission denied")
+    files = Files(_root(call))
+    rows = files.rows("shadow")
+    if "s" in modes:
+        return _status(call, rows, words)
+    row = next((row for row in rows if row[0] == words[0] and len(row) > 2), None)
+    if row is None:
+        return call.fail(f"passwd: User unknown: {words[0]}\nPermission denied")
+    row[1] = _locked(row[1], modes.pop())
+    files.save("shadow", rows)
+    call.out(f"passwd: password information changed for {words[0]}\n")
+    return 0
+
+
+def _locked(field: str, mode: str) -> str:
+    """The second field of shadow after -d, -l, -N or -u (gate, passwdutil, files_attr.c)."""
+    if mode == "l":
+        return field if field.startswith("*LK*") else f"*LK*{field}"
+    if mode == "u":
+        return field.removeprefix("*LK*")
+    return "NP" if mode == "N" else ""
+
+
+def _status(call: Call, rows: Sequence[Sequence[str]], words: Sequence[str]) -> int:
+    wanted = [row for row in rows if len(row) > 2 and (not words or row[0] in words)]
+    if not wanted:
+        return call.fail(f"passwd: User unknown: {words[0]}\nPermission denied")
+    for row in wanted:
+        call.out(f"{row[0]}  {_word(row[1])}\n")
+    return 0
+
+
+def _word(field: str) -> str:
+    if field.startswith("*LK*"):
+        return "LK"
+    return {"NP": "NL", "": "NP", "UP": "UP"}.get(field, "PS")

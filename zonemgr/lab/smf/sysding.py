@@ -87,7 +87,7 @@ class Sysding:
 
     def _line(self, line: str) -> None:
         if not line or line.startswith("#"):
-            return
+            return None
         words = _plain_words(line)
         if not words:
             raise NotEmulated(line)
@@ -112,7 +112,7 @@ class Sysding:
         said = io.BytesIO()
         call = Call(NoWorld(), words, stdout=said, stderr=said, zone=self.where.zone, root=self.where.root)
         try:
-            users.command(call)
+            users.passwd(call) if words[0] == "passwd" else users.command(call)
         except LabError:
             raise NotEmulated(line) from None
         for text in said.getvalue().decode("utf-8", "replace").splitlines():
