@@ -235,8 +235,8 @@ def test_sysding_runs_ipadm_for_static_addresses(hand: Hand) -> None:
     root = configured(
         hand,
         "ipadm create-addr -T static -a 10.0.0.5/24 v0/v4\nipadm create-addr -T addrconf v0/v6\n"
-        "ipadm create-addr -T static -a local=2001:db8::5/64 v0/v6a\nipadm set-ifprop -p mtu=1400 v0\n"
-        "ipadm create-if nosuch0\n",
+        "ipadm create-addr -T static -a local=2001:db8::5/64 v0/v6a\nipadm create-if nosuch0\n"
+        "ipadm set-ifprop -p mtu=1400 v0\n",
     )
     hand.world.db.execute("insert into links (name, class, over, zone) values ('v0', 'vnic', 'net0', 'z')")
     hand.boots("z")

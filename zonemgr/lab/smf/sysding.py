@@ -173,7 +173,7 @@ class Sysding:
             return self.log(f"ipadm: Could not create {words[1]} : {trouble}")
         given = _create_addr(words)
         if given is None:
-            return self.log(f"lab: not emulated: ipadm {shlex.join(words)}")
+            raise NotEmulated(f"ipadm {shlex.join(words)}")
         address = given.get("a", "").removeprefix("local=")
         return self._address(given["name"], given["T"], address, temporary="t" in given)
 
