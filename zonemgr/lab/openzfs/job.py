@@ -208,8 +208,7 @@ class ChangeList:
             (name, where[name])
             for name in datasets
             # The global zone leaves alone what a zone has.
-            if name in where
-            and (in_zone or not table.zoned(name) or table.text(name, "mountpoint") == "legacy")
+            if name in where and (in_zone or not table.zoned(name))
         ]
         self.was.sort(key=lambda each: each[1].path, reverse=True)
 
@@ -225,15 +224,11 @@ class ChangeList:
         return True
 
     def postfix(self, renamed: tuple[str, str] = ("", "")) -> bool:
-        """Mount what was mounted, at its place of now; what is legacy goes back to where it was."""
+        """Mount what was mounted, at its place of now; what has become legacy stays unmounted."""
         done = True
-        for name, before in reversed(self.was):
+        for name, _ in reversed(self.was):
             name = _moved(name, renamed)
-            if name not in self.job.table.types or mounts.of(self.job.world, name):
-                continue
-            if self.job.table.text(name, "mountpoint") == "legacy" and renamed[0]:
-                done = not self.job.attach(name, self.job.shown(before), "") and done
-            else:
+            if name in self.job.table.types and mounts.of(self.job.world, name) is None:
                 done = self.job.mount(name) and done
         return done
 

@@ -13,7 +13,7 @@ from zonemgr.lab.call import Call
 from zonemgr.lab.openzfs import mounts
 from zonemgr.lab.openzfs.kept import PREFIX
 from zonemgr.lab.openzfs.machine import Machine, find
-from zonemgr.lab.world import LabError, World
+from zonemgr.lab.world import LabError, World, pool_of
 
 LAB, MADE = (
     f"{PREFIX}lab",
@@ -124,21 +124,16 @@ def add_pool(world: World, name: str) -> None:
         raise LabError(f"the new pool {name} cannot be mounted at /{name}")
 
 
-def boot(world: World) -> None:
-    """Mount what mounts itself, in the namespace this process is in; what is wrong is said by nobody, as at a boot."""
-    from zonemgr.lab.openzfs.job import Job
-    from zonemgr.lab.openzfs.mountcmd import mount_all
-
-    mount_all(Job(Call(world, ["zfs", "mount", "-a"])))
-
-
 def destroy(directory: Path) -> None:
     """Remove all that a lab has below POOL/DATASET, and that one itself where the lab made it."""
+    try:
+        if not pool_of(directory):
+            return
+    except (OSError, ValueError):  # half made, or half destroyed: there is nothing that says so
+        return
     world = World(directory)
     try:
-        machine = Machine(world)
-        if machine.base:
-            _destroy(machine, world)
+        _destroy(Machine(world), world)
     finally:
         world.close()
 
