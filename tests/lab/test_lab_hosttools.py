@@ -159,9 +159,9 @@ def test_the_boot_environment_has_the_uuid_of_its_dataset(tmp_path: Path, flavou
 
 
 def test_beadm_refuses_what_it_does_not_do(hand: Hand) -> None:
-    for line in ("create x", "activate x", "destroy -F x", "mount x", "rename a b"):
-        assert hand.refused(f"beadm {line}") == f"lab: beadm {line.split()[0]} is not emulated\n"
-    assert hand.refused("beadm bogus").startswith("Invalid command: bogus\n")
+    assert hand.refused("beadm create -a x") == "lab: beadm create -a is not emulated\n"
+    assert hand.refused("beadm bogus").startswith("Invalid command: bogus\nusage:\n\tbeadm subcommand")
+    assert hand.refused("beadm").startswith("usage:\n\tbeadm subcommand cmd_options\n")
 
 
 def test_zonename(hand: Hand, tmp_path: Path) -> None:
