@@ -170,9 +170,11 @@ def test_what_cannot_become_a_zone_leaves_nothing(lab: Lab, case: str) -> None:
     ("options", "text"),
     [
         (("-a", "/f", "-d", "/d", "-p"), "cannot specify both -a and -d options"),
-        (("-a", "/f", "-p", "-u"), "cannot specify both -u and -p options"),
-        (("-a", "/f", "-p", "-e", "gawk"), "cannot specify both -a|-d and -e options"),
-        (("-a", "/f", "-p", "-P", "x=http://y/"), "cannot specify both -a|-d and -P options"),
+        (("-a", "/f", "-u", "-p"), "cannot specify both -u and -p options"),
+        (("-a", "/f", "-e", "gawk", "-p"), "cannot specify both -a|-d and -e options"),
+        (("-a", "/f", "-P", "x=http://y/", "-p"), "cannot specify both -a|-d and -P options"),
+        # To zoneadm -p takes a value (installopts in config.xml); what comes next is glued to it.
+        (("-a", "/f", "-p", "-e", "gawk"), "pkgcreatezone: --: unknown option"),
         (("-u",), "cannot specify both default and -p|-u options"),
         (("-a", "pub=http://y/", "-u"), "The -a publisher=uri option is obsolete."),
     ],

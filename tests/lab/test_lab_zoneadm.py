@@ -377,19 +377,50 @@ def row(host: ZoneHost, zone: str = "x") -> dict[str, object]:
 def test_boot_arguments_replace_those_of_the_configuration(host: ZoneHost) -> None:
     host.install("x", 'set bootargs="-m verbose"')
     host.must("zoneadm", "-z", "x", "boot")
-    assert row(host)["boot_args"] == "-m verbose"
+    assert row(host)["boot_args"].split() == ["-m", "verbose"]
     host.must("zoneadm", "-z", "x", "reboot", "--", "-s")
-    assert row(host)["boot_args"] == "-s"
+    assert row(host)["boot_args"].split() == ["-s"]
     host.must("zoneadm", "-z", "x", "halt")
     host.must("zoneadm", "-z", "x", "boot", "-s")
-    assert row(host)["boot_args"] == "-s"
+    assert row(host)["boot_args"].split() == ["-s"]
 
 
-def test_unknown_boot_arguments_are_only_warned_of(host: ZoneHost) -> None:
+BOOT_ARGUMENTS = [  # given, what the gate's zone gets, what is said; what OmniOS' gets
+    (["-s", "-x"], "-s -x", "", "-s -x"),
+    (["-v", "-m", "verbose"], "-v -m verbose", "", "-v -m verbose"),
+    (["word"], "", "", "word"),
+    (["kernel/unix", "-s"], "-s", "", "-s"),
+    (["-s", "-x", "gub"], "-s -x", " -x gub", "-s -x gub"),
+    (["-s", "gub", "-m", "verbose"], "-s", "gub -m verbose", "-s gub -m verbose"),
+    (["--debug", "-s"], "-- -s", "", "--debug -s"),
+    (["-s-m"], "-s -- -m", "", "-s -s-m -s-m"),
+]
+
+
+@pytest.mark.parametrize(("given", "passed", "said", "omnios_passed"), BOOT_ARGUMENTS)
+def test_which_boot_arguments_reach_the_zone(
+    host: ZoneHost, given: list[str], passed: str, said: str, omnios_passed: str
+) -> None:
     host.install("x")
-    ended = host.run("zoneadm", "-z", "x", "boot", "--", "-s", "-x", "gub")
-    assert ended.stderr == "zone 'x': WARNING: Unused or invalid boot arguments `-x gub'.\n"
-    assert (ended.exit_code, host.state("x")) == (0, "running")
+    ended = host.run("zoneadm", "-z", "x", "boot", "--", *given)
+    warning = f"zone 'x': WARNING: Unused or invalid boot arguments `{said}'.\n" if said else ""
+    assert (ended.exit_code, ended.stderr, host.state("x")) == (0, warning, "running")
+    assert row(host)["boot_args"].split() == passed.split()
+
+
+@pytest.mark.parametrize(("given", "passed", "said", "omnios_passed"), BOOT_ARGUMENTS)
+def test_omnios_hands_all_boot_arguments_on(
+    omnios: ZoneHost, given: list[str], passed: str, said: str, omnios_passed: str
+) -> None:
+    omnios.install("x")
+    ended = omnios.run("zoneadm", "-z", "x", "boot", "--", *given)
+    assert (ended.exit_code, ended.stderr, row(omnios)["boot_args"]) == (0, "", omnios_passed)
+
+
+def test_the_s_of_boot_is_not_parted_from_what_follows(host: ZoneHost) -> None:
+    host.install("x")
+    host.must("zoneadm", "-z", "x", "boot", "-s", "--", "-m", "verbose")
+    assert row(host)["boot_args"].split() == ["-s", "--", "-m", "verbose"]
 
 
 def test_a_zone_without_init_cannot_boot(host: ZoneHost) -> None:
@@ -461,7 +492,7 @@ def test_shutdown_can_boot_again(host: ZoneHost) -> None:
     host.must("zoneadm", "-z", "x", "boot")
     before = _id(host, "x")
     host.must("zoneadm", "-z", "x", "shutdown", "-r", "--", "-s")
-    assert (host.state("x"), row(host)["boot_args"]) == ("running", "-s")
+    assert (host.state("x"), row(host)["boot_args"].strip()) == ("running", "-s")
     assert _id(host, "x") > before
 
 

@@ -110,7 +110,7 @@ TABLE: dict[str, dict[str, Outcome]] = {
         "installed": to("running"),
         "ready": to("running"),
         **{state: to(state, "zone is already booted") for state in UP},
-        "mounted": invalid("boot", "mounted", relayed=True),
+        "mounted": invalid("forceboot", "mounted", relayed=True),
     },
     "halt": {
         "configured": Outcome(
@@ -144,7 +144,7 @@ TABLE: dict[str, dict[str, Outcome]] = {
         "configured": zoneadm("must be incomplete before mount."),
         "incomplete": to("mounted"),
         "installed": to("mounted"),
-        **{state: invalid("mount", state, relayed=True) for state in ACTIVE},
+        **{state: invalid("forcemount", state, relayed=True) for state in ACTIVE},
     },
     "unmount": {
         **{state: zoneadm("must be mounted before unmount.") for state in STATES},

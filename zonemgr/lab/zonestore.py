@@ -79,11 +79,13 @@ class ZoneConfig:
     bootargs: str = ""
     ip_type: str = "shared"
     limitpriv: str = ""
+    pool: str = ""
     fs: list[Fs] = field(default_factory=list)
     net: list[Net] = field(default_factory=list)
     attr: list[Attr] = field(default_factory=list)
     dataset: list[str] = field(default_factory=list)
     devices: list[str] = field(default_factory=list)
+    rctl: list[str] = field(default_factory=list)
 
 
 # -- the index -------------------------------------------------------------------------------------------
@@ -273,11 +275,13 @@ def load(world: World, name: str) -> ZoneConfig:
         bootargs=root("bootargs"),
         ip_type=root("ip-type") or "shared",
         limitpriv=root("limitpriv"),
+        pool=root("pool"),
         fs=_filesystems(document),
         net=[Net(*values) for values in texts("network", *_NET)],
         attr=[Attr(*values) for values in texts("attr", "name", "type", "value")],
         dataset=[values[0] for values in texts("dataset", "name")],
         devices=[values[0] for values in texts("device", "match")],
+        rctl=[values[0] for values in texts("rctl", "name")],
     )
 
 

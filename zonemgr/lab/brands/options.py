@@ -11,6 +11,7 @@ class Parsed:
     wrong: list[str] = field(default_factory=list)  # letters not known, or known without their argument
     missing: list[str] = field(default_factory=list)  # of those, the ones that only lack their argument
     rest: list[str] = field(default_factory=list)
+    at: list[int] = field(default_factory=list)  # of each option, the number of the word it stands in
     index: int = 0  # how many words the options took
 
     def get(self, letter: str, default: str = "") -> str:
@@ -24,8 +25,17 @@ class Parsed:
         return [value for name, value in self.options if name == letter]
 
 
+def getopt(spec: str, argv: list[str]) -> Parsed:
+    """The same by getopt(3C) of illumos: `--word` is one option, with the letter `-`, that nobody knows."""
+    return _parse(spec, argv, long_words=True)
+
+
 def getopts(spec: str, argv: list[str]) -> Parsed:
     """Parse until the first word that is no option, or `--`."""
+    return _parse(spec, argv, long_words=False)
+
+
+def _parse(spec: str, argv: list[str], *, long_words: bool) -> Parsed:
     parsed = Parsed()
     position = 0
     while position < len(argv):
@@ -35,6 +45,12 @@ def getopts(spec: str, argv: list[str]) -> Parsed:
             break
         if len(word) < 2 or word[0] != "-":
             break
+        if long_words and word.startswith("--"):
+            parsed.options.append(("?", "-"))
+            parsed.wrong.append(word[2:])
+            parsed.at.append(position)
+            position += 1
+            continue
         position = _cluster(spec, argv, position, parsed)
     parsed.index, parsed.rest = position, argv[position:]
     return parsed
@@ -43,6 +59,7 @@ def getopts(spec: str, argv: list[str]) -> Parsed:
 def _cluster(spec: str, argv: list[str], position: int, parsed: Parsed) -> int:
     word = argv[position]
     for place, letter in enumerate(word[1:], start=1):
+        parsed.at.append(position)
         at = -1 if letter == ":" else spec.find(letter)
         if at < 0:
             parsed.options.append(("?", letter))

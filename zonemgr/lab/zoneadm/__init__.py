@@ -14,7 +14,7 @@ import re
 
 from zonemgr.lab import brands, zonestore
 from zonemgr.lab.brands.hook import Killed
-from zonemgr.lab.brands.options import getopts
+from zonemgr.lab.brands.options import getopt
 from zonemgr.lab.call import Call
 from zonemgr.lab.world import HOST_BOOT, World
 from zonemgr.lab.zoneadm import words
@@ -31,7 +31,7 @@ COMMANDS = {
     "detach": "moving:detach",
     "move": "moving:move",
     **{name: f"control:{name}" for name in ("boot", "halt", "ready", "shutdown", "reboot")},
-    **{name: f"control:{name}" for name in ("mount", "unmount", "mark", "sysboot")},
+    **{name: f"control:{name}" for name in ("mount", "unmount", "mark", "sysboot", "apply")},
 }
 
 UUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
@@ -40,16 +40,16 @@ UUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 def zoneadm(call: Call) -> int:
     if call.privileged:
         reconcile(call.world)
-    given = getopts("?u:z:R:", call.argv[1:])
+    given = getopt("?u:z:R:", call.argv[1:])
     if given.wrong or given.has("?"):
         return _bad_options(call, given.wrong, given.missing)
     if given.has("R"):
-        return call.fail("lab: zoneadm -R is not emulated")
+        return _other_root(call, given.get("R"))
     if not given.rest:
         call.err(words.usage(explicit=False))
         return USAGE
     try:
-        return _run(call, given.get("z"), given.get("u"), given.rest)
+        return _run(call, given.get("z") if given.has("z") else None, given.get("u"), given.rest)
     except Stop as stop:
         return stop.status
     except Killed:
@@ -64,8 +64,16 @@ def _bad_options(call: Call, wrong: list[str], missing: list[str]) -> int:
     return USAGE
 
 
-def _run(call: Call, zone: str, uuid: str, rest: list[str]) -> int:
-    zone = _target(call, zone, uuid)
+def _other_root(call: Call, root: str) -> int:
+    if not root.startswith("/"):
+        return call.fail("zoneadm: root path must be absolute.")
+    if not call.world.path(root).is_dir():
+        return call.fail("zoneadm: root path must be a directory.")
+    return call.fail("lab: zoneadm -R is not emulated")
+
+
+def _run(call: Call, named: str | None, uuid: str, rest: list[str]) -> int:
+    zone = _target(call, named, uuid)
     request = Request(call, rest[0], rest[1:], zone)
     if zone and zone != "global":
         request.raw_brand = zonestore.load(call.world, zone).brand
@@ -75,22 +83,21 @@ def _run(call: Call, zone: str, uuid: str, rest: list[str]) -> int:
         return USAGE
     if request.command == "help":
         return _help(request)
-    if request.command == "apply":
-        return call.fail("lab: zoneadm apply is not emulated")
     module, function = COMMANDS[request.command].split(":")
     status: int = getattr(importlib.import_module(f"zonemgr.lab.zoneadm.{module}"), function)(request)
     return status
 
 
-def _target(call: Call, zone: str, uuid: str) -> str:
-    """The zone meant by -z and -u; Stop when there is none of that name."""
+def _target(call: Call, named: str | None, uuid: str) -> str:
+    """The zone meant by -z and -u, empty for none; Stop when there is none of that name."""
+    zone = named or ""
     if uuid:
         if not re.fullmatch(UUID, uuid):
             call.err("zoneadm: illegal UUID value specified\n")
             raise Stop(ERROR)
         found = [entry.name for entry in zonestore.index(call.world) if entry.uuid.lower() == uuid.lower()]
-        zone = found[0] if found else zone
-    if not zone or zone == "global":
+        zone, named = (found[0], found[0]) if found else (zone, named)
+    if named is None or zone == "global":
         return zone
     if zone.isdigit():
         row = call.world.db.execute("select name from kernel_zones where id = ?", (int(zone),)).fetchone()

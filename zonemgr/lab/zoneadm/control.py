@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from zonemgr.lab.zoneadm import daemon, locks, sanity, verify
-from zonemgr.lab.zoneadm.request import ERROR, OK, USAGE, Request
+from zonemgr.lab.brands.options import getopt
+from zonemgr.lab.zoneadm import daemon, locks, sanity, verify, words
+from zonemgr.lab.zoneadm.request import BRAND_ERROR, ERROR, OK, USAGE, Request
 
 LONGEST = 255  # of the boot arguments together
 
@@ -16,8 +17,9 @@ def _serve(request: Request, command: str, *, args: str = "", force: bool = Fals
     return OK if done else ERROR
 
 
-def _joined(request: Request, words: list[str]) -> str:
-    text = " ".join(words)
+def _joined(request: Request, words: list[str], *, single: bool = False) -> str:
+    """The arguments in one string, with blanks between; none after the -s of `boot -s` (boot_func of zoneadm.c)."""
+    text = ("-s" if single else "") + " ".join(words)
     if len(text) > LONGEST:
         raise request.stop("Boot argument list too long")
     return text
@@ -33,7 +35,7 @@ def ready(request: Request) -> int:
 def boot(request: Request) -> int:
     given = request.options("fs", operands=None)
     force = given.has("f")
-    args = _joined(request, (["-s"] if given.has("s") else []) + given.rest)
+    args = _joined(request, given.rest, single=given.has("s"))
     sanity.check(request, force=force)
     verify.details(request)
     return _serve(request, "boot", args=args, force=force, say=True)
@@ -67,8 +69,12 @@ def reboot(request: Request) -> int:
 
 
 def mount(request: Request) -> int:
+    given = getopt("f", request.args)
+    if given.wrong and given.options[0][0] == "?":  # only the first option is looked at
+        request.say_illegal(given, given.wrong[0])
+        return USAGE
     force = request.args == ["-f"]
-    if request.args and not force:
+    if request.args and not force and request.args != ["--"]:
         return USAGE
     sanity.check(request, force=force)
     verify.details(request)
@@ -86,22 +92,31 @@ def sysboot(request: Request) -> int:
     """What the service system/zones runs at the host's boot for zones that it does not boot."""
     sanity.check(request, inactive=True)
     brand = request.its_brand()
-    if not brand.name.endswith(("ipkg", "sparse", "pkgsrc")):
+    if not brand.sysboot:
         return OK
-    status = request.hook(brand.prestate, ["prestate", request.zone, request.zonepath, "99", "0"])
-    return OK if status == 0 else ERROR
+    line = request.line("sysboot", ["prestate", request.zone, request.zonepath, *brand.sysboot])
+    status = request.hook(brand.prestate, line, "brand sysboot operation")
+    return OK if status == OK else BRAND_ERROR
+
+
+def apply(request: Request) -> int:
+    """Resource controls for the global zone, at the host's boot; asked for any other zone it shows how it is used."""
+    if request.zone == "global" and request.call.privileged:
+        return request.call.fail("lab: zoneadm apply is not emulated")
+    request.call.err(words.usage(explicit=False))
+    return ERROR if request.zone == "global" else USAGE
 
 
 def mark(request: Request) -> int:
-    force = request.args[:1] == ["-F"]
-    words = request.args[1:] if force else request.args
-    if len(words) != 1 or words[0] not in ("configured", "incomplete", "installed"):
+    given = getopt("F", request.args)
+    force, states = given.has("F"), given.rest
+    if given.wrong or len(states) != 1 or states[0] not in ("configured", "incomplete", "installed"):
         return USAGE
-    if words[0] != "incomplete" and not force:
+    if states[0] != "incomplete" and not force:
         return USAGE
     sanity.check(request, inactive=True)
     verify.configuration(request)
     verify.run_brand_verify(request)
     with locks.operation(request):
-        request.set_state(words[0])
+        request.set_state(states[0])
     return OK

@@ -7,17 +7,22 @@ What it says is relayed by zoneadm as `zone 'X': text`. Faults that it looks for
     fault.ready    = TEXT                   the platform cannot be brought up, with this text
     fault.shutdown = fail | hang            the zone's shutdown command fails, or never gets the zone down
     fault.unmount  = TEXT                   `unmount` fails with this text, the zone stays mounted
+    fault.vplat.create, .bringup            making or furnishing the virtual platform fails with this text
+    fault.vplat.teardown                    tearing it down fails with this text, and the zone stays `down`
 
-`fault.halt.ZONE` and so on are for one zone only.
+`fault.halt.ZONE` and so on are for one zone only; for faults of the brand's scripts see brands/hooks.py.
+The order of steps is that of zoneadmd.c (server, zone_ready, zone_bootup, zone_halt).
 """
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from zonemgr.lab import brands, zonestore
+from zonemgr.lab import brands, trace, zonestore
+from zonemgr.lab.brands import hooks
 from zonemgr.lab.call import Call, TimeLimit
 from zonemgr.lab.world import World
 from zonemgr.lab.zoneadm import bootargs, platform
@@ -26,6 +31,7 @@ from zonemgr.lab.zoneadm.words import NUMBERS
 from zonemgr.lab.zonestore import ZoneConfig
 
 READY, BOOT, HALT = 0, 1, 4  # commands as the hooks know them
+SHUTDOWN = "shutdown -y -g0 -i5"  # what every brand of the lab has for <shutdown>
 STOP_TIMEOUT = 100  # seconds svc:/system/zones gives a zone to shut down
 
 
@@ -36,6 +42,7 @@ class Failed(Exception):
 @dataclass
 class Daemon:
     request: Request
+    mute: bool = False  # while what is left of a failed start is taken down
 
     @property
     def world(self) -> World:
@@ -47,7 +54,8 @@ class Daemon:
 
     def say(self, text: str) -> None:
         for line in text.split("\n"):
-            self.request.call.err(f"zone '{self.zone}': {line}\n")
+            if not self.mute:
+                self.request.call.err(f"zone '{self.zone}': {line}\n")
 
     def fail(self, text: str) -> Failed:
         self.say(text)
@@ -74,16 +82,29 @@ class Daemon:
         return self._hook(self.request.its_brand().poststate, "poststate", state, command)
 
     def _hook(self, hook: str, name: str, state: str, command: int) -> bool:
-        """Run a state change hook: its stdout is relayed, its stderr is closed."""
+        """Run a state change hook, and relay what it says.
+
+        OmniOS' zoneadmd relays both outputs. The gate's only has stdout, and adds a line end to the one that is there.
+        """
         if not hook:
             return True
         argv = [name, self.zone, self.request.zonepath, str(NUMBERS[state]), str(command)]
-        said, status = _captured(self.request.call, lambda call: brands.function(hook)(call, argv))
+        said, status = _captured(self.request.call, self._runner(hook, argv), both=self.world.omnios)
         for line in said.splitlines():
             self.say(line)
-            if not self.world.omnios:  # zoneadmd adds a line end to the one that is there
+            if not self.world.omnios:
                 self.say("")
+        if status < 0:
+            # The root that zoneadm -R would name comes last, after a blank: there is none.
+            line = hooks.command_line(self.request.its_brand(), argv)
+            self.say(f"{line}  unexpectedly terminated due to signal {-status}")
         return status == 0
+
+    def _runner(self, hook: str, argv: list[str]) -> Callable[[Call], int]:
+        return lambda call: hooks.run(call, hook, argv, zone=self.zone)
+
+    def step(self, *words: str) -> None:
+        trace.step(self.world, *words)
 
 
 class _Kept:
@@ -95,11 +116,11 @@ class _Kept:
         return len(data)
 
 
-def _captured(call: Call, run: Callable[[Call], int]) -> tuple[str, int]:
+def _captured(call: Call, run: Callable[[Call], int], *, both: bool) -> tuple[str, int]:
     from dataclasses import replace
 
-    kept, nowhere = _Kept(), _Kept()
-    status = run(replace(call, stdout=kept, stderr=nowhere, env=dict(call.env)))
+    kept = _Kept()
+    status = run(replace(call, stdout=kept, stderr=kept if both else _Kept(), env=dict(call.env)))
     return kept.data.decode("utf-8", "surrogateescape"), status
 
 
@@ -117,7 +138,7 @@ def serve(request: Request, command: str, *, args: str = "", force: bool = False
     if state == "incomplete" and force:
         state = "installed"
     try:
-        _answer(daemon, state, command, args)
+        _answer(daemon, state, f"force{command}" if force else command, args)
     except Failed:
         return False
     return True
@@ -141,12 +162,15 @@ def _installed(daemon: Daemon, command: str, args: str) -> None:
     if command == "ready":
         bring_up(daemon, "installed")
         daemon.notice("NOTICE: Zone readied")
-    elif command == "boot":
+    elif command in ("boot", "forceboot"):
         _from_installed(daemon, args)
     elif command in ("halt", "shutdown"):
         daemon.say("zone is already halted")
-    elif command == "mount":
+    elif command in ("mount", "forcemount"):
         bring_up(daemon, "installed", scratch=True)
+        daemon.notice("NOTICE: Zone readied")
+    elif command == "unmount":
+        daemon.say("zone is already unmounted")
     else:
         raise _invalid(daemon, "installed", command)
 
@@ -157,8 +181,8 @@ def _from_installed(daemon: Daemon, args: str) -> None:
         bring_up(daemon, "installed")
         start(daemon, "installed", args)
     except BaseException:
+        recover(daemon, "installed")
         daemon.notice("NOTICE: Zone boot failed")
-        quiet_halt(daemon, "installed")
         raise
 
 
@@ -169,13 +193,13 @@ def _with_arguments(text: str, args: str) -> str:
 def _ready_zone(daemon: Daemon, command: str, args: str) -> None:
     if command == "ready":
         daemon.say("zone is already ready")
-    elif command == "boot":
+    elif command in ("boot", "forceboot"):
         daemon.notice(_with_arguments("NOTICE: Zone booting up", args))
         try:
             start(daemon, "ready", args)
         except BaseException:
+            recover(daemon, "ready", "rebooting")
             daemon.notice("NOTICE: Zone boot failed")
-            quiet_halt(daemon, "ready")
             raise
     elif command == "halt":
         halt(daemon, "ready")
@@ -190,17 +214,18 @@ def _mounted(daemon: Daemon, command: str, args: str) -> None:
     text = daemon.fault("unmount")
     if text:
         raise daemon.fail(text)
-    halt(daemon, "mounted")
+    halt(daemon, "mounted", "unmount")
+    daemon.notice("NOTICE: Zone halted")
 
 
 def _running(daemon: Daemon, state: str, command: str, args: str) -> None:
-    if command == "boot":
+    if command in ("boot", "forceboot"):
         daemon.say("zone is already booted")
     elif command == "halt":
         halt(daemon, state)
         daemon.notice("NOTICE: Zone halted")
     elif command == "ready":
-        halt(daemon, state)
+        halt(daemon, state, "rebooting")
         bring_up(daemon, state)
         daemon.notice("NOTICE: Zone readied")
     elif command == "reboot":
@@ -215,40 +240,58 @@ def _running(daemon: Daemon, state: str, command: str, args: str) -> None:
 
 
 def bring_up(daemon: Daemon, state: str, *, scratch: bool = False) -> None:
-    """To `ready`, or to `mounted` on a scratch root."""
+    """To `ready`, or to `mounted` on a scratch root (zone_ready)."""
     if not daemon.changing(state, READY):
         raise Failed
     try:
-        platform.create(daemon, scratch=scratch)
-        try:
-            platform.furnish(daemon, scratch=scratch)
-        except BaseException:
-            platform.tear_down(daemon)
-            raise
+        _make_platform(daemon, scratch=scratch)
         if not daemon.changed(state, READY):
-            raise Failed
+            raise Failed  # and the zone stays as it is
     except Failed:
         daemon.changed("ready", HALT)
         raise
 
 
+def _make_platform(daemon: Daemon, *, scratch: bool) -> None:
+    daemon.step("vplat", f"create {'update' if scratch else 'boot'}")
+    _scripted_failure(daemon, "vplat.create")
+    platform.create(daemon, scratch=scratch)
+    try:
+        daemon.step("vplat", "bringup")
+        _scripted_failure(daemon, "vplat.bringup")
+        platform.furnish(daemon, scratch=scratch)
+    except BaseException:
+        daemon.mute = True
+        try:
+            _tear_down(daemon, *(["unmount"] if scratch else []))
+        finally:
+            daemon.mute = False
+        raise
+
+
+def _scripted_failure(daemon: Daemon, name: str) -> None:
+    text = daemon.fault(name)
+    if text:
+        raise daemon.fail(text)
+
+
 def start(daemon: Daemon, state: str, args: str) -> None:
-    """From `ready` to `running`."""
+    """From `ready` to `running` (zone_bootup)."""
     if not daemon.changing(state, BOOT):
         raise Failed
     try:
         words, init = bootargs.filtered(daemon, args)
         _init_is_there(daemon, init)
-        text = daemon.fault("boot")
-        if text:
-            raise daemon.fail(text)
+        _scripted_failure(daemon, "boot")
+        daemon.step("kernel", f"init={init}")
+        daemon.step("kernel", f"bootargs={words}")
+        daemon.step("kernel", f"zone_boot {daemon.zone}")
         platform.run_init(daemon, words)
+        if not daemon.changed(state, BOOT):
+            raise Failed
     except Failed:
         daemon.changed("running", HALT)
         raise
-    if not daemon.changed(state, BOOT):
-        daemon.changed("running", HALT)
-        raise Failed
 
 
 def _init_is_there(daemon: Daemon, init: str) -> None:
@@ -265,48 +308,82 @@ def _init_is_there(daemon: Daemon, init: str) -> None:
         raise daemon.fail(f"{shown} is not executable")
 
 
-def halt(daemon: Daemon, state: str) -> None:
-    if not daemon.changing(state, HALT):
+def halt(daemon: Daemon, state: str, *how: str, mute: bool = False) -> None:
+    """Down, whatever runs (zone_halt); `how`: rebooting, unmount. `mute`: no word of what cannot be torn down.
+
+    OmniOS' zoneadmd runs no script of the brand at an unmount.
+    """
+    scripts = not (daemon.world.omnios and "unmount" in how)
+    if scripts and not daemon.changing(state, HALT):
         raise Failed
+    daemon.mute = mute
     try:
-        platform.tear_down(daemon)
+        _tear_down(daemon, *how)
     except Failed:
         daemon.say("unable to destroy zone")
         raise
-    if not daemon.changed(state, HALT):
+    finally:
+        daemon.mute = False
+    if scripts and not daemon.changed(state, HALT):
         raise Failed
 
 
+def _tear_down(daemon: Daemon, *how: str) -> None:
+    daemon.step("vplat", " ".join(["teardown", *how]))
+    text = daemon.fault("vplat.teardown")
+    if text and zonestore.kernel_state(daemon.world, daemon.zone):
+        daemon.world.db.execute("update kernel_zones set state = 'down' where name = ?", (daemon.zone,))
+        raise daemon.fail(text)
+    platform.tear_down(daemon)
+
+
+def recover(daemon: Daemon, state: str, *how: str) -> None:
+    """Take down what a failed start has left, as far as it will go; the zone need not have reached the kernel."""
+    with contextlib.suppress(Failed):
+        halt(daemon, state, *how, mute=True)
+
+
 def quiet_halt(daemon: Daemon, state: str) -> bool:
-    """A halt nobody hears about: after a boot that failed, or when the zone goes down by itself."""
-    if zonestore.kernel_state(daemon.world, daemon.zone) is None:
-        return True
+    """A halt nobody hears about: the zone goes down by itself, and its kernel tells zoneadmd."""
     call = daemon.request.call
-    before, call.stderr = call.stderr, _Kept()
+    before = call.stdout, call.stderr
+    call.stdout, call.stderr = _Kept(), _Kept()
     try:
         halt(daemon, state)
     except Failed:
         return False
     finally:
-        call.stderr = before
+        call.stdout, call.stderr = before
     return True
 
 
 def reboot(daemon: Daemon, state: str, args: str) -> None:
     daemon.notice(_with_arguments("NOTICE: Zone rebooting", args))
-    halt(daemon, state)
-    bring_up(daemon, state)
+    try:
+        halt(daemon, state, "rebooting")
+        bring_up(daemon, state)
+        _start_again(daemon, state, args)
+    except Failed:
+        daemon.notice("NOTICE: Zone boot failed")
+        raise
+
+
+def _start_again(daemon: Daemon, state: str, args: str) -> None:
     try:
         start(daemon, state, args)
     except Failed:
-        quiet_halt(daemon, state)
+        with contextlib.suppress(Failed):
+            halt(daemon, state, "rebooting")
         raise
 
 
 def shut_down(daemon: Daemon, state: str) -> None:
     """Run the brand's shutdown command in the zone, and wait for the zone to go down by itself."""
     fault = daemon.fault("shutdown")
-    if fault == "fail" or state != "running":
+    if state != "running":  # nobody can enter a zone that is going down
+        raise daemon.fail("unable to shutdown zone")
+    daemon.step("inzone", *SHUTDOWN.split())
+    if fault == "fail":
         raise daemon.fail("unable to shutdown zone")
     if fault == "hang" or not quiet_halt(daemon, state):
         _wait(daemon.request.call, STOP_TIMEOUT)

@@ -35,13 +35,16 @@ Complain = Callable[[str], None]
 
 
 def verify(request: Request, config: ZoneConfig) -> bool:
-    """Can all file systems be mounted, as far as can be told beforehand?"""
+    """Look whether the file systems can be mounted; only what is found of the last one counts.
+
+    verify_filesystems (zoneadm.c) keeps one return code and overwrites it for each file system whose type is known.
+    """
     good = True
     for fs in config.fs:
         trouble = _trouble(request, fs)
         if trouble:
             request.plain(trouble)
-            good = False
+        good = not trouble
     return good
 
 
@@ -70,6 +73,8 @@ def _special(request: Request, fs: Fs) -> str:
         os.stat(request.world.path(fs.special))
     except OSError as trouble:
         return f"could not verify fs {fs.dir}: could not access {fs.special}: {trouble.strerror}"
+    if fs.raw and not request.world.path(fs.raw).exists():
+        return f"could not verify fs {fs.dir}: could not access {fs.raw}: {_ABSENT}"
     return ""
 
 

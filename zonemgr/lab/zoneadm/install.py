@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 from zonemgr.lab import zonestore
 from zonemgr.lab.brands.common import mounts
 from zonemgr.lab.brands.hook import NOT_COMPLETE, USAGE
+from zonemgr.lab.brands.options import Parsed
 from zonemgr.lab.zoneadm import cloning, locks, sanity, verify, zonepaths
-from zonemgr.lab.zoneadm.request import ERROR, OK, Request, Stop, shell_words
+from zonemgr.lab.zoneadm.cmdline import Line
+from zonemgr.lab.zoneadm.request import ERROR, OK, Request, Stop
 from zonemgr.lab.zonestore import StoreError, ZoneConfig
 
 
 def install(request: Request) -> int:
-    brand = request.its_brand()
-    given, help_wanted = request.own_options(f"x:{brand.installopts}")
-    path = request.zonepath
-    argv = ["pkgcreatezone", "-z", request.zone, "-R", path, *brand.install_args]
+    if not request.zone:
+        raise request.misused()
+    path, brand = request.zonepath, request.its_brand()
+    given, help_wanted = request.own_options(f"?x:{brand.installopts}")
+    line = _install_line(request, given, path)
     if help_wanted:
-        request.hook(brand.install, [*argv, "-h"])
-        return OK
+        return OK if request.hook(brand.install, line, WHAT) == OK else ERROR
     sanity.check(request, inactive=True)
     verify.details(request)
-    words = shell_words(_without_x(request.args))
     with locks.operation(request):
         request.set_state("incomplete")
-        if "nodataset" not in given.all("x"):
-            zonepaths.create(request, path)
-        return _installed(request, request.hook(brand.install, [*argv, *words]), path)
+        zonepaths.create(request, path)
+        return _installed(request, request.hook(brand.install, line, WHAT), path)
 
 
-def _without_x(args: list[str]) -> list[str]:
-    """The hook does not get -x, which zoneadm keeps for itself."""
-    kept, skip = [], False
-    for word in args:
-        if skip or word == "-x":
-            skip = word == "-x"
-            continue
-        kept.append(word)
-    return kept
+WHAT = "brand-specific installation"
+
+
+def _install_line(request: Request, given: Parsed, path: str) -> Line:
+    """The script's command line: each option with its value glued on, known or not, then the operands.
+
+    `-x nodataset`, which older ones kept for themselves, is passed on like any other (zoneadm.c of 2022, install_func).
+    """
+    brand = request.its_brand()
+    line = request.line(
+        "install", [brand.install_script, "-z", request.zone, "-R", path, *brand.install_args]
+    )
+    options = [(value or "?", "") if letter == "?" else (letter, value) for letter, value in given.options]
+    for letter, value in [*options, *(("", word) for word in given.rest)]:
+        if not line.add_option(letter, value):
+            raise request.stop("Install command line too long")
+    return line
 
 
 def _installed(request: Request, status: int, path: str) -> int:
@@ -61,21 +71,22 @@ def request_usage(request: Request) -> str:
 
 
 def clone(request: Request) -> int:
-    given, help_wanted = request.own_options("m:s:")
+    given, help_wanted = request.own_options("?m:s:")
     if len(given.rest) != 1:
         raise request.misused()
-    if help_wanted:
-        return OK
     source = given.rest[0]
+    if help_wanted:
+        return _clone_help(request)
     sanity.check(request, inactive=True)
     verify.details(request)
     source_path = _check_source(request, source)
+    # From here on request.zone can be the source: see _warn_of_datasets.
     path, brand = request.zonepath, request.its_brand()
-    argv = ["clone", "-z", request.zone, "-R", path, *shell_words(request.args)]
     with locks.operation(request):
+        line = request.line_with("clone", ["clone", "-z", request.zone, "-R", path]) if brand.clone else None
         request.set_state("incomplete")
-        if brand.clone:
-            status = request.hook(brand.clone, argv)
+        if line is not None:
+            status = request.hook(brand.clone, line, "brand-specific clone")
             if status == USAGE:
                 request.call.err(request_usage(request))
         else:
@@ -83,6 +94,14 @@ def clone(request: Request) -> int:
         if status == OK:
             request.set_state("installed")
     return OK if status == OK else ERROR
+
+
+def _clone_help(request: Request) -> int:
+    brand = request.its_brand()
+    if not brand.clone:
+        return OK
+    line = request.line_with("clone", ["clone", "-z", request.zone, "-R", request.zonepath])
+    return OK if request.hook(brand.clone, line, "brand-specific clone") == OK else ERROR
 
 
 def _check_source(request: Request, source: str) -> str:
@@ -135,35 +154,42 @@ def _warn_of_conflicts(request: Request, source: str, theirs: ZoneConfig, ours: 
         if address in addresses:
             request.plain(f"WARNING: network address '{address}' is configured in both zones.")
     for device in ours.devices:
-        if device in theirs.devices:
+        if any(fnmatchcase(device, other) or fnmatchcase(other, device) for other in theirs.devices):
             request.plain(f"WARNING: device '{device}' is configured in both zones.")
+    _warn_of_datasets(request, source, theirs, ours)
+
+
+def _warn_of_datasets(request: Request, source: str, theirs: ZoneConfig, ours: ZoneConfig) -> None:
+    """Warn of datasets in both configurations; from then on zoneadm takes the source for the zone to make.
+
+    warn_dataset_match (zoneadm.c) puts the source's name into the variable that holds the target's, for the message,
+    and leaves it there: what is cloned is the source onto itself, and the exit status is 0.
+    """
     for dataset in ours.dataset:
         if dataset in theirs.dataset:
-            request.plain(
-                f"zoneadm: zone '{source}': WARNING: dataset '{dataset}' is configured in both zones."
-            )
+            request.zone = source
+            request.error(f"WARNING: dataset '{dataset}' is configured in both zones.\n")
 
 
 # -- uninstall ---------------------------------------------------------------------------------------------
 
 
 def uninstall(request: Request) -> int:
-    given, help_wanted = request.own_options("F")
+    given, help_wanted = request.own_options("?F")
+    if not help_wanted:
+        sanity.check(request, inactive=True)
+        verify.configuration(request)
+        verify.run_brand_verify(request)
+        if not given.has("F") and not _confirmed(request):
+            return OK
     brand, path = request.its_brand(), request.zonepath
-    argv = ["uninstall", request.zone, path, *request.args]
+    line = request.line_with("uninstall", ["uninstall", request.zone, path])
     if help_wanted:
-        request.hook(brand.uninstall, ["uninstall", request.zone, path, "-h"])
-        return OK
-    sanity.check(request, inactive=True)
-    verify.configuration(request)
-    verify.run_brand_verify(request)
-    if not given.has("F") and not _confirmed(request):
-        return OK
-    words = shell_words(argv[3:])
+        return OK if request.hook(brand.uninstall, line, "brand-specific uninstall") == OK else ERROR
     with locks.operation(request):
         _nothing_mounted(request, f"{path}/root")
         request.set_state("incomplete")
-        status = request.hook(brand.uninstall, [*argv[:3], *words])
+        status = request.hook(brand.uninstall, line, "brand-specific uninstall")
         if status == USAGE:
             request.call.err(request_usage(request))
         if status != OK:

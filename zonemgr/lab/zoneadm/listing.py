@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from zonemgr.lab import zonestore
 from zonemgr.lab.world import World
-from zonemgr.lab.zoneadm.request import ERROR, OK, Request, Stop
+from zonemgr.lab.zoneadm import verify
+from zonemgr.lab.zoneadm.request import ERROR, OK, Request
 
 Summaries = dict[str, tuple[str, str]]
 
@@ -114,9 +115,7 @@ def _one(request: Request) -> int:
     if row is not None:
         _show(request, [row], given.has("v"), given.has("p"))
     if request.zone != "global":
-        brand = request.its_brand()
-        if brand.verify and request.hook(brand.verify, ["verifyadm", request.zone, request.zonepath, "list"]):
-            raise Stop
+        verify.run_brand_verify(request)
     return OK if row is not None else ERROR
 
 

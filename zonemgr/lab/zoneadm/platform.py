@@ -178,7 +178,7 @@ def tear_down(daemon: Daemon) -> None:
         )
     if stuck == "shutting_down":
         raise daemon.fail("unable to unmount file systems in zone")
-    _unmount_below(daemon)
+    _unmount_below(daemon, str(row["root"]))
     links.release(world, zone)
     if stuck == "down":
         world.db.execute("update kernel_zones set state = 'down' where name = ?", (zone,))
@@ -189,8 +189,8 @@ def tear_down(daemon: Daemon) -> None:
         _empty(daemon, f"{daemon.request.zonepath}/lu")
 
 
-def _unmount_below(daemon: Daemon) -> None:
-    root = f"{daemon.request.zonepath}/root"
+def _unmount_below(daemon: Daemon, root: str) -> None:
+    """Unmount what is below the root the kernel knows: of a mounted zone the scratch root, its own stays as it is."""
     points = [point for _, point in common.mounts(daemon.request.call) if point.startswith(f"{root}/")]
     for point in reversed(points):
         done = daemon.request.call.run("umount", point)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
+import signal
 from dataclasses import dataclass
 
-from zonemgr.lab import brands, zonestore
-from zonemgr.lab.brands import Brand
-from zonemgr.lab.brands.options import Parsed, getopts
+from zonemgr.lab import zonestore
+from zonemgr.lab.brands import Brand, hooks
+from zonemgr.lab.brands.hook import FATAL
+from zonemgr.lab.brands.options import Parsed, getopt
 from zonemgr.lab.call import Call
-from zonemgr.lab.world import LabError, World
-from zonemgr.lab.zoneadm import words
+from zonemgr.lab.world import World
+from zonemgr.lab.zoneadm import cmdline, words
+from zonemgr.lab.zoneadm.cmdline import Line
 
 OK, ERROR, USAGE = 0, 1, 2
-
-SHELL_MEANING = frozenset(";&|<>()$`\\*?[#~\n")
+BRAND_ERROR = 40  # Z_BRAND_ERROR of zoneadm.h, which `sysboot` lets out as its exit status
 
 
 class Stop(Exception):
@@ -60,25 +61,25 @@ class Request:
 
     def options(self, spec: str, *, operands: int | None = 0) -> Parsed:
         """getopt of a subcommand that knows all its options; anything else is answered with its usage."""
-        given = getopts(f"?{spec}", self.args)
+        given = getopt(f"?{spec}", self.args)
         for letter, value in given.options:
             if letter == "?":
                 if value:  # `-?` itself is an option, asked for
-                    self._illegal(given, value)
+                    self.say_illegal(given, value)
                 self.call.err(words.sub_usage(self.command))
                 raise Stop(USAGE if value else OK)
         if operands is not None and len(given.rest) != operands:
             raise self.misused()
         return given
 
-    def _illegal(self, given: Parsed, letter: str) -> None:
+    def say_illegal(self, given: Parsed, letter: str) -> None:
         # getopt(3C) names the program by the first word it got, which is here the first option.
         trouble = "option requires an argument" if letter in given.missing else "illegal option"
         self.call.err(f"{self.args[0]}: {trouble} -- {letter}\n")
 
     def own_options(self, spec: str) -> tuple[Parsed, bool]:
         """getopt of a subcommand that leaves other options to the brand; also whether `-?` asked for help."""
-        given = getopts(f"?{spec}", self.args)
+        given = getopt(spec, self.args)
         help_wanted = ("?", "") in given.options
         if help_wanted:
             self.call.err(words.sub_usage(self.command))
@@ -101,17 +102,28 @@ class Request:
     def set_state(self, state: str) -> None:
         zonestore.set_state(self.world, self.zone, state)
 
-    def hook(self, name: str, argv: list[str]) -> int:
-        """Run a hook of the brand as a command of zoneadm's own: same outputs."""
-        return brands.function(name)(self.call, argv)
+    # -- the brand's scripts -------------------------------------------------------------------------------
 
+    def line(self, resource: str, argv: list[str]) -> Line:
+        """The command line of a script before any option is added; `resource` is its name in config.xml."""
+        text = hooks.command_line(self.its_brand(), argv)
+        if len(text) >= cmdline.SIZE:
+            raise self.stop(f"invalid brand configuration: missing {resource} resource")
+        return Line(text)
 
-def shell_words(args: list[str]) -> list[str]:
-    """Arguments as a hook gets them: put into a shell's command line without any quoting."""
-    joined = " ".join(args)
-    if SHELL_MEANING & set(joined):
-        raise LabError("a character with a meaning for the shell in a brand's arguments is not emulated")
-    try:
-        return shlex.split(joined)
-    except ValueError:
-        raise LabError("an unbalanced quote in a brand's arguments is not emulated") from None
+    def line_with(self, resource: str, argv: list[str]) -> Line:
+        """The same with all of the subcommand's arguments, unquoted (`addoptions`)."""
+        line = self.line(resource, argv)
+        if not line.add_words(self.args):
+            raise self.stop("Command line too long")
+        return line
+
+    def hook(self, function: str, line: Line, what: str) -> int:
+        """Run a script by a shell, its output zoneadm's own; a script killed by a signal counts as fatal."""
+        _, script, *arguments = cmdline.split(self.call, line.text)
+        argv = [script.rpartition("/")[2], *arguments]
+        status = hooks.run(self.call, function, argv, zone=self.zone)
+        if status >= 0:
+            return status
+        self.error(f"'{what}' terminated by signal {signal.Signals(-status).name}.")
+        return FATAL

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zonemgr.lab import zonestore
 from zonemgr.lab.zoneadm import fs as filesystems
+from zonemgr.lab.zoneadm import zonepaths
 from zonemgr.lab.zoneadm.request import ERROR, OK, Request, Stop
 from zonemgr.lab.zonestore import Net, StoreError, ZoneConfig
 
@@ -61,8 +62,11 @@ def details(request: Request) -> ZoneConfig:
         good = False
     _network(request, config)
     good &= filesystems.verify(request, config)
+    _warn_of_resources(request, config)
     good &= _brand(request)
     good &= _datasets(request, config)
+    if request.command != "mount":  # a scratch zone gets the default set, whatever the configuration says
+        good &= _privileges(request, config)
     if not good:
         request.plain(f"zoneadm: zone {request.zone} failed to verify")
         raise Stop
@@ -78,11 +82,18 @@ def configuration(request: Request) -> ZoneConfig:
 
 
 def _brand(request: Request) -> bool:
+    return brand_agrees(request, request.zonepath)
+
+
+def brand_agrees(request: Request, zonepath: str) -> bool:
+    """Run the brand's own check, which gets the subcommand and all its arguments; no line fits no brand."""
     brand = request.its_brand()
     if not brand.verify:
         return True
-    argv = ["verifyadm", request.zone, request.zonepath, request.command, *request.args]
-    return request.hook(brand.verify, argv) == OK
+    line = request.line("verify_adm", ["verifyadm", request.zone, zonepath, request.command])
+    if not line.add_words(request.args):
+        return False
+    return request.hook(brand.verify, line, "brand-specific verification") == OK
 
 
 def run_brand_verify(request: Request) -> None:
@@ -145,22 +156,49 @@ def zonepath(request: Request, path: str, command: str) -> bool:
     found = here.place.stat()
     if not stat.S_ISDIR(found.st_mode):
         return here.complain(f"{path} is not a directory.")
+    if path.startswith(IN_MEMORY):
+        request.call.out(f"WARNING: {path} is on a temporary file system.\n")
     if not _apart_from_others(request, path):
         return False
     good = _fit(here, found, command)
     good &= _fit_parent(_Path(request, os.path.dirname(path) or "/"))
-    return good and _fit_root(here, command)
+    if _without_setuid(request, path):
+        return here.complain(f"Zonepath {path} is on a nosuid file system.")
+    return _fit_root(here, command) and good
+
+
+IN_MEMORY = ("/tmp/", "/var/run/", "/system/volatile/", "/etc/svc/volatile/")  # tmpfs on illumos
+
+
+def _without_setuid(request: Request, path: str) -> bool:
+    dataset = zonepaths.file_system(request, path)
+    return (
+        bool(dataset)
+        and request.call.run("zfs", "get", "-H", "-o", "value", "setuid", dataset).stdout == "off\n"
+    )
 
 
 def _resolved(request: Request, path: str) -> str | None:
-    """The path without symbolic links, as the host sees it; None when it does not exist."""
-    place = request.world.path(path)
-    if not place.exists():
-        return None
-    if os.path.normpath(path) != path:
-        return os.path.normpath(path)
-    real, host = os.path.realpath(place), os.path.realpath(request.world.host)
-    return "/" + os.path.relpath(real, host) if real.startswith(f"{host}/") else real
+    """The path without symbolic links, as the host sees it; None when it does not exist (resolvepath(2))."""
+    real, rest, links = "", path.split("/"), 0
+    while rest:
+        part, *rest = rest
+        if part in ("", "."):
+            continue
+        step = os.path.dirname(real) if part == ".." else f"{real}/{part}"
+        place = request.world.path(step or "/")
+        if place.is_symlink() and links < LINKS:
+            links += 1
+            target = os.readlink(place)
+            real, rest = "" if target.startswith("/") else real, [*target.split("/"), *rest]
+            continue
+        if not os.path.lexists(place) or links == LINKS:
+            return None
+        real = step
+    return real or "/"
+
+
+LINKS = 20  # a path with more is one that never ends
 
 
 def _make(here: _Path) -> bool:
@@ -266,18 +304,59 @@ def _exclusive(request: Request, net: Net, taken: set[str]) -> str:
 
 
 def _datasets(request: Request, config: ZoneConfig) -> bool:
-    good = True
-    for name in config.dataset:
-        asked = request.call.run("zfs", "get", "-H", "-o", "value,source", "mountpoint", name)
-        if asked.exit_code:
-            request.plain(f"could not verify zfs dataset {name}: {_why(asked.stderr)}")
-            good = False
-        elif asked.stdout.rstrip("\n").split("\t")[1].startswith("inherited"):
-            request.plain(f"could not verify zfs dataset {name}: mountpoint cannot be inherited")
-            good = False
-    return good
+    troubles = [trouble for name in config.dataset if (trouble := _dataset(request, name))]
+    for trouble in troubles:
+        request.plain(trouble)
+    return not troubles
+
+
+def _dataset(request: Request, name: str) -> str:
+    run = request.call.run
+    asked = run("zfs", "get", "-H", "-o", "value,source", "mountpoint", name)
+    if asked.exit_code:
+        return f"could not verify zfs dataset {name}: {_why(asked.stderr)}"
+    if asked.stdout.rstrip("\n").split("\t")[1].startswith("inherited"):
+        return f"could not verify zfs dataset {name}: mountpoint cannot be inherited"
+    volumes = run("zfs", "list", "-H", "-o", "name", "-t", "volume", "-r", name).stdout.split()
+    if volumes:
+        return (
+            f"cannot verify zfs dataset {volumes[0]}: volumes cannot be specified as a zone dataset resource"
+        )
+    return ""
 
 
 def _why(stderr: str) -> str:
     """libzfs' reason out of the message of zfs: `cannot open 'x': reason`."""
     return stderr.strip().splitlines()[0].rpartition("': ")[2] if stderr.strip() else "dataset does not exist"
+
+
+# -- resource controls, pools, privileges ------------------------------------------------------------------
+
+RCTLS = (
+    "cpu-cap", "cpu-shares", "max-lofi", "max-locked-memory", "max-lwps", "max-msg-ids", "max-processes",
+    "max-sem-ids", "max-shm-ids", "max-shm-memory", "max-swap",
+)  # fmt: skip
+
+
+def _warn_of_resources(request: Request, config: ZoneConfig) -> None:
+    """What a zone goes without: controls the kernel does not know, and its pool (a lab has no pools facility)."""
+    for name in config.rctl:
+        if name.removeprefix("zone.") not in RCTLS:
+            request.error(f"WARNING: Ignoring unrecognized rctl '{name}'.")
+    if config.pool:
+        request.error(f"WARNING: pools facility not active; zone will not be bound to pool '{config.pool}'.")
+
+
+def _privileges(request: Request, config: ZoneConfig) -> bool:
+    from zonemgr.lab.zonecfg import privileges
+
+    wrong = privileges.wrong_privilege(config.limitpriv, brand=config.brand, ip_type=config.ip_type)
+    if wrong is None:
+        return True
+    if wrong in privileges.prohibited(config.ip_type):
+        request.plain(f'privilege "{wrong}" is not permitted within the zone\'s privilege set')
+    elif wrong in privileges.ALL:
+        request.plain(f'required privilege "{wrong}" is missing from the zone\'s privilege set')
+    else:
+        request.plain(f'unknown privilege "{wrong}" specified in the zone\'s privilege set')
+    return False

@@ -18,6 +18,14 @@ def mounted_dataset(call: Call, directory: str) -> str:
     return found[-1] if found else ""
 
 
+def file_system(request: Request, path: str) -> str:
+    """The dataset a path lies in, by the mount points above it; empty when it is none of a pool's."""
+    points = {point: special for special, point in mounts(request.call)}
+    while path not in points and path not in ("", "/"):
+        path = posixpath.dirname(path)
+    return points.get(path, "")
+
+
 def name_for(call: Call, path: str) -> str:
     """The dataset a zonepath should be: a child of the file system mounted on its parent directory, or empty."""
     parent = mounted_dataset(call, posixpath.dirname(path))

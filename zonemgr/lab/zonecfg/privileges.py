@@ -55,6 +55,11 @@ def _for(ip_type: str, text: str) -> list[str]:
     return [name for name, _, only in reversed(pairs) if only in ("", ip_type)]
 
 
+def prohibited(ip_type: str) -> list[str]:
+    """Those no zone of this ip-type may have."""
+    return _for(ip_type, _PROHIBITED)
+
+
 def wrong_privilege(limitpriv: str, *, brand: str, ip_type: str) -> str | None:
     """The first privilege that makes a limitpriv unfit, None when it is good.
 
