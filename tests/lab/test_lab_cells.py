@@ -66,15 +66,6 @@ class TestInside:
             "zoneadm: other: No such zone configured\n"
         )
 
-    def test_it_does_without_overlay_file_systems(
-        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("ZONEMGR_LAB_NO_OVERLAY", "1")
-        stage.boot()
-        assert stage.sh("/usr/sbin/zonename; zonename; uname > /dev/null && /sbin/sh -c 'echo shell'") == (
-            "web\nweb\nshell\n"
-        )
-
     @needs_root
     def test_su_in_the_zone(self, stage: Stage) -> None:
         stage.boot()

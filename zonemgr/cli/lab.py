@@ -10,7 +10,7 @@ import typer
 
 from zonemgr.cli.runtime import Runtime
 from zonemgr.errors import UsageError, ZonemgrError
-from zonemgr.lab import labs
+from zonemgr.lab import labs, shells
 from zonemgr.lab.world import LabError
 
 Directory = Annotated[
@@ -97,6 +97,8 @@ def create(
         f"a lab that plays {flavour} is in {place}; enter it with: zonemgr lab shell{_option(place)}"
     )
     runtime.screen.note("it is not illumos: what works here may still fail there")
+    if shells.warning():
+        runtime.screen.note(shells.warning())
 
 
 @app.command("run", epilog=FAULTS, context_settings={"allow_interspersed_args": False})

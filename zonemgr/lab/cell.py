@@ -174,7 +174,7 @@ def _middle(plan: cellroot.Plan, told: int, go_ahead: int, clean: bool) -> NoRet
         ns.drop_capabilities(CAPABILITIES)
         os.write(told, f"{READY}\n".encode())
         if os.read(go_ahead, 1):
-            os.execve("/bin/sh", ["init", "-c", INIT], {"PATH": "/usr/sbin:/usr/bin"})
+            os.execve("/.lab/usr/bin/sh", ["init", "-c", INIT], {"PATH": "/.lab/usr/bin"})
     except BaseException as trouble:  # noqa: BLE001 - nobody else is left to tell it
         plain = isinstance(trouble, (OSError, LabError))
         detail = str(trouble) if plain else traceback.format_exc().replace("\n", " | ")

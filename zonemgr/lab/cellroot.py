@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from zonemgr.lab.kernel import Order
     from zonemgr.lab.rootfs import Outside
 
-# Of the machine's top level, what programs need besides /usr.
-SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-
-# Set to anything, the lab does without overlay file systems even where there are some (for its tests).
-NO_OVERLAY = "ZONEMGR_LAB_NO_OVERLAY"
+# Of the machine's top level, what programs need besides what is in /usr.
+SYSTEM = ("lib", "lib32", "lib64", "libx32")
 
 # lofs options that a bind mount can keep (facts sheet 12).
 LOFS = {"ro": 1, "nosuid": 2, "nosetuid": 2, "nodevices": 4, "noexec": 8}
@@ -123,13 +120,13 @@ def hold(plan: Plan, outside: Outside) -> Outside:
     if plan.scratch:
         outside.hold("etc", plan.root / "etc", follow=False)
         outside.hold("var", plan.root / "var", follow=False)
-    for name in ("usr", *SYSTEM):
+    for name in SYSTEM:
         if Path("/", name).is_dir():
             outside.hold(name, f"/{name}")
             outside.note_link(name)
     outside.hold("proc", "/proc")
     rootfs.hold_devices(outside)
-    hold_programs(outside, plan.lab, inside=plan.inside)
+    hold_programs(outside, plan.lab, inside=plan.inside, where="zone")
     with suppress(OSError):
         outside.hold("alternatives", "/.lab/etc/alternatives" if plan.inside else "/etc/alternatives")
     for number, shown in enumerate(plan.shown):
@@ -144,13 +141,11 @@ def hold(plan: Plan, outside: Outside) -> Outside:
     return outside
 
 
-def hold_programs(outside: Outside, lab: Path, *, inside: bool) -> None:
-    """Open the emulated commands and what they need to start, for `show_programs`."""
+def hold_programs(outside: Outside, lab: Path, *, inside: bool, where: str) -> None:
+    """Open the programs and what they need to start, for `show_usr` and `show_programs`; `where`: "gz" or "zone"."""
     python = programs.interpreter(lab)
-    outside.hold("programs", lab / "programs/usr")
-    outside.hold("lab/programs", lab / "programs/usr")
-    if not inside:
-        outside.hold_mounts("/usr/")
+    outside.hold("programs", lab / "programs" / where)
+    outside.hold("lab/tools", lab / "programs/tools")
     outside.hold("lab/lib", "/.lab/lib" if inside else programs.package_parent())
     outside.hold("lab/pyc", lab / "pyc")
     outside.hold("lab/usr", "/.lab/usr" if inside else "/usr")
@@ -158,23 +153,15 @@ def hold_programs(outside: Outside, lab: Path, *, inside: bool) -> None:
         outside.hold("lab/python", "/.lab/python" if inside else python.prefix)
 
 
-def show_usr(outside: Outside, *, inside: bool) -> None:
-    """The machine's /usr with the emulated commands over it."""
+def show_usr(outside: Outside) -> None:
+    """/usr and /sbin: the machine's libraries and data, and the lab's programs."""
     from zonemgr.lab import rootfs
 
-    if inside:
-        outside.bind("usr", "/usr", flags=1)
-        return
-    try:
-        if os.environ.get(NO_OVERLAY):
-            raise OSError("not wanted")
-        outside.overlay("/usr", ("programs", "usr"))
-    except OSError:
-        rootfs.farm(outside, "/usr")
-        return
-    for name in outside.below("/usr/"):  # an overlay does not show what is mounted below its layers
-        with suppress(OSError):
-            outside.bind(name, name, flags=1)
+    rootfs.usr(outside)
+    rootfs.make_point("/sbin", directory=True)
+    rootfs.show(f"{outside.place('programs')}/sbin", "/sbin")
+    if not os.path.lexists("/bin"):
+        os.symlink("./usr/bin", "/bin")
 
 
 def build(plan: Plan, outside: Outside, clean: bool) -> None:
@@ -186,7 +173,7 @@ def build(plan: Plan, outside: Outside, clean: bool) -> None:
     rootfs.proc(outside)
     if plan.scratch:
         _show_scratch(outside)
-    show_usr(outside, inside=plan.inside)
+    show_usr(outside)
     for name in SYSTEM:
         _show_system(outside, name)
     if outside.holds("alternatives"):
@@ -260,7 +247,7 @@ def show_programs(outside: Outside, writable: Sequence[str] = ()) -> None:
     """What `hold_programs` opened, below /.lab."""
     from zonemgr.lab import namespaces as ns
 
-    for name in ("lib", "pyc", "python", "usr", "programs", "kernel", "nfs"):
+    for name in ("lib", "pyc", "python", "usr", "tools", "kernel", "nfs"):
         if outside.holds(f"lab/{name}"):
             outside.bind(f"lab/{name}", f"/.lab/{name}", flags=0 if name in writable else ns.RDONLY)
 

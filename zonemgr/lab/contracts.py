@@ -14,21 +14,21 @@ from collections.abc import Callable
 _NUMBER = "/.lab/usr/bin/sed -n 's/^Max realtime timeout *\\([0-9][0-9]*\\) .*/\\1/p'"
 
 PS = f"""\
-#!/bin/sh
+#!/.lab/usr/bin/sh
 # ps -o ctid= -p PID, which is asked before everything that runs in a zone, without starting Python
 [ "$#:$1:$2:$3" = "4:-o:ctid=:-p" ] && exec {_NUMBER} "/proc/$4/limits"
-exec /usr/bin/lab-ps "$@"
+exec /.lab/tools/lab-ps "$@"
 """
 
 PKILL = f"""\
-#!/bin/sh
+#!/.lab/usr/bin/sh
 # pkill -SIGNAL -c CONTRACT, which ends what runs in a zone, without starting Python
-case "$#:$1:$2" in 3:-?*:-c) ;; *) exec /usr/bin/lab-pkill "$@" ;; esac
+case "$#:$1:$2" in 3:-?*:-c) ;; *) exec /.lab/tools/lab-pkill "$@" ;; esac
 status=1
 for limits in /proc/[0-9]*/limits; do
 	[ "$({_NUMBER} "$limits" 2> /dev/null)" = "$3" ] || continue
 	pid=${{limits%/limits}}
-	case $(cat "$pid/stat" 2> /dev/null) in *") Z "* | "") continue ;; esac
+	case $(/.lab/usr/bin/cat "$pid/stat" 2> /dev/null) in *") Z "* | "") continue ;; esac
 	kill "$1" "${{pid#/proc/}}" 2> /dev/null && status=0
 done
 exit $status

@@ -20,7 +20,7 @@ from typing import Any
 
 from zonemgr.lab import processes, programs, shares
 from zonemgr.lab.shares import Share
-from zonemgr.lab.world import SYSTEM, LabError, World, pool_of
+from zonemgr.lab.world import LabError, World, pool_of
 
 INSIDE = Path("/.lab/gz.json")  # there in a lab's global zone only
 
@@ -204,17 +204,14 @@ def _note(lab: Path, holder: Holder) -> None:
 
 def _prepare(lab: Path) -> None:
     """See to it that LAB/host has what the holder mounts on, and links to what it shows of the machine's /etc."""
-    from zonemgr.lab import gzfiles
+    from zonemgr.lab import cellroot, gzfiles
 
     host = lab / "host"
-    for name in SYSTEM:
-        machine = Path("/", name)
-        if os.path.lexists(host / name) or not os.path.lexists(machine):
-            continue
-        if machine.is_symlink():
-            (host / name).symlink_to(os.readlink(machine))
-        else:
-            (host / name).mkdir()
+    if (host / "sbin").is_symlink():  # of a lab of an older version
+        (host / "sbin").unlink()
+    for name in cellroot.SYSTEM:
+        if Path("/", name).is_symlink() and not os.path.lexists(host / name):
+            (host / name).symlink_to(os.readlink(f"/{name}"))
     gzfiles.make_directories(host)
     for name in ETC:
         if Path("/etc", name).exists() and not os.path.lexists(host / "etc" / name):

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from zonemgr.lab import cellroot, gz, gzfiles, rootfs, shares
 from zonemgr.lab import namespaces as ns
 from zonemgr.lab.shares import Share
-from zonemgr.lab.world import SYSTEM, LabError
+from zonemgr.lab.world import LabError
 
 LAB_FILE = "/.lab/dir/lab.json"
 LOOK = 5.0  # seconds between looks at it
@@ -114,8 +114,8 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     outside.enter("root")
     gzfiles.empty_volatile(Path("/"), order["mounted"])
     rootfs.proc(outside)
-    cellroot.show_usr(outside, inside=False)
-    for name in SYSTEM:
+    cellroot.show_usr(outside)
+    for name in cellroot.SYSTEM:
         if outside.holds(f"/{name}"):
             outside.bind(f"/{name}", f"/{name}", flags=ns.RDONLY)
     rootfs.devices(outside)
@@ -137,10 +137,10 @@ def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[Share]
     outside.hold("root", lab / "host", follow=False)
     if order.get("pool"):
         _hold_zfs(outside)
-    for name, path in (("usr", "/usr"), ("proc", "/proc"), ("lab/dir", lab)):
+    for name, path in (("proc", "/proc"), ("lab/dir", lab)):
         outside.hold(name, path)
-    for name in SYSTEM:
-        if name != "usr" and Path("/", name).is_dir() and not Path("/", name).is_symlink():
+    for name in cellroot.SYSTEM:
+        if Path("/", name).is_dir() and not Path("/", name).is_symlink():
             outside.hold(f"/{name}", f"/{name}")
     for name in gz.ETC:
         with suppress(OSError):
@@ -148,7 +148,7 @@ def _hold(lab: Path, order: dict[str, Any]) -> tuple[rootfs.Outside, list[Share]
     for name, path in order["python"].items():
         outside.hold(f"lab/{name}", path)
     rootfs.hold_devices(outside)
-    cellroot.hold_programs(outside, lab, inside=False)
+    cellroot.hold_programs(outside, lab, inside=False, where="gz")
     return outside, *_hold_shares(outside, [shares.read(text) for text in order["shares"]])
 
 

@@ -28,7 +28,7 @@ PARTS = {
     *("holder.json", "holder.json.new", "holder.lock"),
     *("world.sqlite", "world.sqlite-wal", "world.sqlite-shm", "world.sqlite-journal"),
 }
-SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin"
 # Environment variables that name places of the machine: their names, and what names start with.
 ELSEWHERE = {"TMPDIR", "TEMP", "TMP", "MAIL", "PWD", "OLDPWD", "ENV", "BASH_ENV", "MANPATH", "INFOPATH"}
 ELSEWHERE_TOO = (

@@ -89,7 +89,7 @@ def _in_zone(argv: list[str]) -> int:
     try:
         tool = tools.find(argv[0], in_zone=True)
     except KeyError:
-        raise LabError(f"{argv[0]} in a zone is not emulated") from None
+        return call.fail(f"lab: {argv[0]} in a zone is not emulated", 127)
     try:
         return tool(call)
     except LabError as trouble:

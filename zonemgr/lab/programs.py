@@ -1,8 +1,9 @@
-"""The emulated commands as programs: small scripts below LAB/programs, shown over the machine's /usr.
+"""The programs of a lab, as commands.txt has them: below LAB/programs, shown as /usr/bin, /usr/sbin and /sbin.
 
-    LAB/programs/usr/{sbin,bin}/NAME   start a bare Python that calls zonemgr.lab.program
-    LAB/pyc/                           Python's compiled files, when they may not be written beside the sources
-    LAB/programs/interpreter.json      which Python that is
+    LAB/programs/{gz,zone}/usr/bin/NAME   emulated ones, links to the machine's, and refusals
+    LAB/programs/tools/                   what some of these need, at /.lab/tools
+    LAB/pyc/                              Python's compiled files, when they may not be written beside the sources
+    LAB/programs/interpreter.json         which Python that is
 
 In the global zone and in every cell /.lab shows what they need: lib (where the package is), pyc, usr (the
 machine's), and python when it is not the machine's own.
@@ -10,31 +11,35 @@ machine's), and python when it is not the machine's own.
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
 import json
 import os
 import shlex
 import site
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zonemgr.lab import contracts, tools
+from zonemgr.lab import checked, commandlist, contracts, shells, tools
+from zonemgr.lab.commandlist import FOLDERS
 from zonemgr.lab.world import LabError
 
-# Names an illumos host has for what the machine calls otherwise; made only where the machine has the second
-# and not the first.
-ALIASES = {
-    "gmake": "make",
-    "gtar": "tar",
-    "gsed": "sed",
-    "ggrep": "grep",
-    "gfind": "find",
-    "gpatch": "patch",
-    "gdiff": "diff",
-    "gawk": "awk",
-}
+PLACES = ("gz", "zone")
+# Names an illumos host has for what the machine calls otherwise.
+ALIASES = {"nawk": "awk"}
+# Where the machine's programs are.
+MACHINE = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
+# Commands of the shell that illumos has as programs too.
+BUILTINS = (
+    *("alias", "bg", "cd", "command", "fc", "fg", "getopts", "hash", "jobs", "read", "type"),
+    *("ulimit", "umask", "unalias", "wait"),
+)
+BUILTIN = '#!/usr/bin/ksh93\ncommand=${0##*/}\n"$command" "$@"\n'
+REFUSED = '#!/.lab/usr/bin/sh\necho "lab: ${0##*/} is not emulated" >&2\nexit 127\n'
 _PROBE = (
     "import sys, sqlite3, ctypes; "
     "print(sys.version_info >= (3, 11), sys.implementation.cache_tag, sys.base_prefix)"
@@ -82,21 +87,104 @@ def write(lab: Path) -> Interpreter:
     if python.beside:
         _compile(python)
     (lab / "pyc").mkdir(exist_ok=True)
-    for folder in (lab / "programs/usr/sbin", lab / "programs/usr/bin"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in sorted({*tools.TOOLS, *tools.IN_ZONE} - {"ps", "pkill"}):
-            _put(folder / name, _shim(name, python))
-        _put(folder / "zonemgr", _zonemgr_shim())
-        for name in ("ps", "pkill"):
-            _put(folder / f"lab-{name}", _shim(name, python))
-        _put(folder / "ps", contracts.PS)
-        _put(folder / "pkill", contracts.PKILL)
-    _link(lab / "programs/usr/sbin/sh", "/bin/sh")
-    for alias, name in ALIASES.items():
-        if Path("/usr/bin", name).exists() and not Path("/usr/bin", alias).exists():
-            _link(lab / "programs/usr/bin" / alias, f"/usr/bin/{name}")
-    _put(lab / "programs" / "interpreter.json", json.dumps(asdict(python)) + "\n")
+    files = _all(python)
+    stamp = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest() + "\n"
+    if _text(lab / "programs/stamp") != stamp:
+        _write_all(lab / "programs", files)
+        _put(lab / "programs/stamp", stamp)
+    _put(lab / "programs/interpreter.json", json.dumps(asdict(python)) + "\n")
     return python
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _write_all(top: Path, files: Mapping[str, str]) -> None:
+    """`files`: the text of each program, or the target of a link."""
+    folders = {f"{where}/{folder}" for where in PLACES for folder in FOLDERS.values() if folder} | {"tools"}
+    for folder in folders:
+        (top / folder).mkdir(parents=True, exist_ok=True)
+    for name, what in files.items():
+        if what.startswith("#!"):
+            _put(top / name, what)
+        else:
+            _link(top / name, what)
+    for folder in folders:
+        for entry in os.scandir(top / folder):
+            if f"{folder}/{entry.name}" not in files and not entry.name.startswith("."):
+                with suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _all(python: Interpreter) -> dict[str, str]:
+    """Every program of a lab, by its path below LAB/programs."""
+    machine, entries = machines(), commandlist.read()
+    files = {"tools/refused": REFUSED}
+    files |= {f"tools/lab-{name}": _shim(name, python) for name in ("ps", "pkill")}
+    listed = {entry.name for entry in entries if entry.verdict == commandlist.EMULATED}
+    known = {**tools.TOOLS, **tools.IN_ZONE}.keys() - listed  # not in the list yet
+    entries += [commandlist.Entry(name, commandlist.EMULATED, ("bin", "sbin")) for name in sorted(known)]
+    for where, functions in (("gz", tools.TOOLS), ("zone", tools.IN_ZONE)):
+        for entry in entries:
+            for name, what in _of_entry(entry, machine, functions.keys(), python, where).items():
+                files |= {
+                    f"{where}/{FOLDERS[each]}/{name}": what(each) for each in entry.folders if FOLDERS[each]
+                }
+    return files
+
+
+def _of_entry(
+    entry: commandlist.Entry, machine: Mapping[str, str], functions: Set[str], python: Interpreter, where: str
+) -> dict[str, Callable[[str], str]]:
+    """The programs of an entry: for each name, what it is in a folder of this kind."""
+    name = entry.name
+    if entry.verdict == commandlist.REFUSED:
+        what = BUILTIN if name in BUILTINS else "/.lab/tools/refused"
+        return {name: lambda _: what}
+    if name in shells.NAMES:
+        return {name: lambda _: shells.text(name)}
+    if entry.verdict == commandlist.MACHINE:
+        return {
+            each: lambda folder, program=program, each=each: _checked(entry, each, program, folder)  # type: ignore[misc]
+            for each, program in _matching(name, machine).items()
+        }
+    special = {"ps": contracts.PS, "pkill": contracts.PKILL}
+    if where == "gz":
+        special["zonemgr"] = _zonemgr_shim()
+    elif name == "zonemgr":
+        return {}
+    text = special.get(name) or (_shim(name, python) if name in functions else "/.lab/tools/refused")
+    return {name: lambda _: text}
+
+
+def _checked(entry: commandlist.Entry, name: str, program: str, folder: str) -> str:
+    if not entry.options or folder == "gnu":
+        return program
+    return checked.script(name, program, entry.options)
+
+
+def _matching(pattern: str, machine: Mapping[str, str]) -> dict[str, str]:
+    if any(letter in pattern for letter in "*?["):
+        return {name: machine[name] for name in fnmatch.filter(machine, pattern)}
+    for name in (pattern, ALIASES.get(pattern, ""), pattern.removeprefix("g")):
+        if name in machine:
+            return {pattern: machine[name]}
+    return {}
+
+
+def machines() -> dict[str, str]:
+    """The programs of this machine, and where they are in a lab. Links are followed: there they may lead nowhere."""
+    found = {}
+    for folder in reversed(MACHINE):
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            real = os.path.realpath(f"{folder}/{name}")
+            if real.startswith("/usr/") and os.access(real, os.X_OK) and os.path.isfile(real):
+                found[name] = f"/.lab{real}"
+    return found
 
 
 def _compile(python: Interpreter) -> None:
@@ -127,15 +215,20 @@ def _shim(name: str, python: Interpreter) -> str:
         f"main({name!r})\n"
     )
     if not python.prefix:
-        return f"#!{python.path} -IS\n{body}"
+        return f"#!{inside(python.path)} -IS\n{body}"
     # A moved Python may need its own shared library, which a #! line cannot say.
-    inside = "/.lab/python/" + os.path.relpath(python.path, python.prefix)
+    moved = "/.lab/python/" + os.path.relpath(python.path, python.prefix)
     return (
-        "#!/bin/sh\n"
+        "#!/.lab/usr/bin/sh\n"
         "LD_LIBRARY_PATH=/.lab/python/lib\n"
         "export LD_LIBRARY_PATH\n"
-        f'exec {shlex.quote(inside)} -IS -c {shlex.quote(body)} "$@"\n'
+        f'exec {shlex.quote(moved)} -IS -c {shlex.quote(body)} "$@"\n'
     )
+
+
+def inside(path: str) -> str:
+    """A program below the machine's /usr by the path it has in a lab."""
+    return f"/.lab{path}" if path.startswith("/usr/") else path
 
 
 def own_python() -> dict[str, str]:
@@ -167,7 +260,9 @@ def _zonemgr_shim() -> str:
     if not sys.base_prefix.startswith("/usr"):
         python = f"{path}/python/" + os.path.relpath(python, os.path.realpath(sys.base_prefix))
         library = f"LD_LIBRARY_PATH={path}/python/lib "
-    return f'#!/bin/sh\n{library}exec {shlex.quote(python)} -IS -c {shlex.quote(start)} "$@"\n'
+    return (
+        f'#!/.lab/usr/bin/sh\n{library}exec {shlex.quote(inside(python))} -IS -c {shlex.quote(start)} "$@"\n'
+    )
 
 
 def _put(path: Path, text: str) -> None:
@@ -183,7 +278,8 @@ def _put(path: Path, text: str) -> None:
 
 
 def _link(path: Path, target: str) -> None:
-    with suppress(
-        FileExistsError
-    ):  # made already, or by another who comes up with the first cell at the same time
-        path.symlink_to(target)
+    if path.is_symlink() and os.readlink(path) == target:
+        return
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.symlink_to(target)
+    fresh.replace(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,14 +27,6 @@ class Outside:
     def hold(self, name: str, path: str | os.PathLike[str], *, follow: bool = True) -> None:
         """Open a place under a name; raises OSError when it is not there."""
         self._held[name] = os.open(path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
-
-    def hold_mounts(self, top: str) -> None:
-        """Open all mount points below a directory, under their own paths."""
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            point = line.split()[4].encode().decode("unicode_escape")
-            if point.startswith(top):
-                with suppress(OSError):
-                    self.hold(point, point)
 
     def below(self, top: str) -> list[str]:
         """The held paths below a directory, outermost first."""
@@ -83,37 +74,35 @@ class Outside:
         if flags:
             remount(target, flags)
 
-    def overlay(self, target: str, names: Sequence[str]) -> None:
-        """Show several held directories as one, read-only, the first on top."""
-        make_point(target, directory=True)
-        lower = ":".join(self.place(name) for name in names)
-        ns.mount("overlay", target, "overlay", ns.RDONLY, f"lowerdir={lower}")
 
+def usr(outside: Outside) -> None:
+    """Compose /usr: what the machine has there, but for its programs; those are of "programs", which must be held.
 
-def farm(outside: Outside, target: str) -> None:
-    """What `overlay` would show of /usr, where there is no overlay: binds, and links for each program.
-
-    Needs "usr" and "programs" held, and those two shown at /.lab/usr and /.lab/programs.
+    "lab/usr", the machine's /usr, must be held as well, and be shown at /.lab/usr: the programs are links to there.
     """
-    tmpfs(target)
-    for entry in os.scandir(outside.place("usr")):
-        inside = f"{target}/{entry.name}"
+    tmpfs("/usr")
+    ours = f"{outside.place('programs')}/usr"
+    own = os.listdir(ours)
+    for entry in os.scandir(outside.place("lab/usr")):
+        if entry.name in own:
+            continue
         if entry.is_symlink():
-            Path(inside).symlink_to(os.readlink(entry.path))
-        elif entry.name in ("bin", "sbin"):
-            _link_programs(outside, entry.name, inside)
+            Path("/usr", entry.name).symlink_to(os.readlink(entry.path))
         elif entry.is_dir():
-            Path(inside).mkdir()
-            ns.mount(entry.path, inside, flags=ns.BIND | ns.REC)
-            remount(inside, ns.RDONLY)
-    remount(target, ns.RDONLY)
+            show(entry.path, f"/usr/{entry.name}")
+    for name in own:
+        show(f"{ours}/{name}", f"/usr/{name}")
+    remount("/usr", ns.RDONLY)
 
 
-def _link_programs(outside: Outside, folder: str, target: str) -> None:
-    ours = set(os.listdir(f"{outside.place('programs')}/{folder}"))
-    Path(target).mkdir()
-    for name in ours | set(os.listdir(f"{outside.place('usr')}/{folder}")):
-        Path(target, name).symlink_to(f"/.lab/{'programs' if name in ours else 'usr'}/{folder}/{name}")
+def show(source: str, target: str) -> None:
+    """Bind a directory, read-only, with all that is mounted below it."""
+    make_point(target, directory=True)
+    ns.mount(source, target, flags=ns.BIND | ns.REC)
+    try:
+        ns.read_only(target)
+    except OSError:  # a kernel that cannot do it for everything below as well
+        remount(target, ns.RDONLY)
 
 
 def make_point(target: str, *, directory: bool) -> None:

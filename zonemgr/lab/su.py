@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from zonemgr.lab import accounts
+from zonemgr.lab import accounts, shells
 from zonemgr.lab.call import Call
 from zonemgr.lab.world import LabError, World
 
@@ -25,12 +26,10 @@ def tell(text: str) -> None:
 
 
 def run_program(path: str, argv: Sequence[str], env: dict[str, str]) -> None:
-    """Execute a program; returns only when it cannot be. A shell of illumos may be elsewhere here."""
-    try:
-        os.execve(path, list(argv), env)
-    except OSError:
-        if path in (SAFE_SHELL, DEFAULT_SHELL, "/bin/sh"):
-            os.execve("/bin/sh", list(argv), env)
+    """Execute a program; returns only when it cannot be."""
+    program, words = shells.command(path)
+    with suppress(OSError):
+        os.execve(program, [argv[0], *words, *argv[1:]], env)
 
 
 def switch(name: str, *, login: bool, words: Sequence[str], env: dict[str, str], really: bool = True) -> int:
