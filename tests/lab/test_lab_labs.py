@@ -105,6 +105,8 @@ def lab(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestFolders:
+    pytestmark = needs_namespaces
+
     def test_a_lab_is_made_once_in_an_empty_place(self, tmp_path: Path) -> None:
         place = tmp_path / "here" / "lab"
         labs.create(place, flavour="omnios", latency="none")

@@ -10,7 +10,7 @@ import typer
 
 from zonemgr.cli.runtime import Runtime
 from zonemgr.errors import UsageError, ZonemgrError
-from zonemgr.lab import labs, shells
+from zonemgr.lab import labs
 from zonemgr.lab.world import LabError
 
 Directory = Annotated[
@@ -91,14 +91,14 @@ def create(
 ) -> None:
     """Make a lab: a host on its first day, with a pool, a network card and three accounts."""
     place = _place(directory or dir_option)
-    labs.create(place, flavour, latency, _zfs(zfs, pool), share)
+    remarks = labs.create(place, flavour, latency, _zfs(zfs, pool), share)
     runtime: Runtime = ctx.obj
     runtime.screen.note(
         f"a lab that plays {flavour} is in {place}; enter it with: zonemgr lab shell{_option(place)}"
     )
     runtime.screen.note("it is not illumos: what works here may still fail there")
-    if shells.warning():
-        runtime.screen.note(shells.warning())
+    for text in remarks:
+        runtime.screen.note(text)
 
 
 @app.command("run", epilog=FAULTS, context_settings={"allow_interspersed_args": False})

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zonemgr.lab import callers, dispatch, faults, gz, shares, world
+from zonemgr.lab import callers, dispatch, faults, gz, probe, shares, shells, world
 from zonemgr.lab.shares import Share
 from zonemgr.lab.world import LabError, World
 
@@ -57,22 +57,28 @@ def create(
     latency: str = "none",
     zfs: Mapping[str, str] | None = None,
     share: Sequence[str] = (),
-) -> None:
-    """Make a lab; raises LabError when the directory has something in it or a name is unknown.
+) -> list[str]:
+    """Make a lab; raises LabError when the directory has something in it, a name is unknown, or no lab can work there.
+
+    What is returned are remarks on what will be less than on other machines.
 
     `zfs`: as for world.create. `share`: directories of the machine, `DIR` or `DIR:ro`, to be shown in its global zone
     whenever it is up.
     """
     wanted = [str(shares.parse(text, directory)) for text in share]
+    world.check(directory, flavour=flavour, latency=latency)
+    remarks = [text for text in (probe.check(directory.absolute()), shells.warning()) if text]
 
     def make() -> None:
         world.create(directory, flavour=flavour, latency=latency, zfs=zfs, shares=wanted).close()
 
     if zfs is None:
-        return make()
-    from zonemgr.lab.openzfs import lifecycle
+        make()
+    else:
+        from zonemgr.lab.openzfs import lifecycle
 
-    return lifecycle.in_private(make)
+        lifecycle.in_private(make)
+    return remarks
 
 
 @dataclass(frozen=True)

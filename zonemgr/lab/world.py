@@ -171,6 +171,18 @@ FIRST_DAY: list[Callable[[World], None]] = []
 HOST_BOOT: list[Callable[[World], None]] = []
 
 
+def check(directory: Path, *, flavour: str, latency: str) -> None:
+    """Raises LabError where `create` would, before anything is made."""
+    if flavour not in FLAVOURS:
+        raise LabError(f"no flavour {flavour!r}; there are: {', '.join(FLAVOURS)}")
+    if latency not in LATENCIES:
+        raise LabError(f"no latency profile {latency!r}; there are: {', '.join(LATENCIES)}")
+    if directory.exists() and any(directory.iterdir()):
+        raise LabError(
+            f"{directory} is not empty; choose another directory, or: zonemgr lab destroy {directory}"
+        )
+
+
 def create(
     directory: Path,
     *,
@@ -185,14 +197,7 @@ def create(
     `zfs_programs`, the folder of its commands, if not the usual one. `shares`: what its global zone shows of the
     machine, as shares.Share writes it.
     """
-    if flavour not in FLAVOURS:
-        raise LabError(f"no flavour {flavour!r}; there are: {', '.join(FLAVOURS)}")
-    if latency not in LATENCIES:
-        raise LabError(f"no latency profile {latency!r}; there are: {', '.join(LATENCIES)}")
-    if directory.exists() and any(directory.iterdir()):
-        raise LabError(
-            f"{directory} is not empty; choose another directory, or: zonemgr lab destroy {directory}"
-        )
+    check(directory, flavour=flavour, latency=latency)
     from zonemgr.lab import tools  # every tool registers its tables when imported
 
     tools.load_all()
