@@ -14,6 +14,7 @@ from zonemgr.workflows import (
     execute,
     gc,
     golden,
+    host_setup,
     layers,
     life,
     modify,
@@ -154,5 +155,6 @@ JOBS: dict[str, Job] = {
     "pkg-upgrade": Job(lambda lab: pkgjobs.upgrade(lab.site(), "build-1"), _outdated),
     "modify": Job(_modify, _with_dataset),
     "modify-inside": Job(_modify_inside, _zone),
+    "setup": Job(lambda lab: host_setup.setup(lab.site(), user="jim")),
     "gc": Job(lambda lab: gc.collect(lab.site(), remove=True), _remains),
 }

@@ -177,6 +177,13 @@ KeepDatasets = Annotated[
         help="Delegated datasets made for the zone stay: the host's from then on, not mounted.",
     ),
 ]
+Group = Annotated[
+    str,
+    typer.Option("--group", metavar="NAME", help="Who shares the state directory; a new one is staff's."),
+]
+Account = Annotated[
+    str, typer.Option("--user", metavar="NAME", help="An account that is to run zonemgr with pfexec.")
+]
 Output = Annotated[str, typer.Option("--output", metavar="FILE", help="The file to write (also -o).")]
 Zones = Annotated[
     list[str], typer.Option("--zone", metavar="GIZ", help="A golden image (also -z); may be repeated.")

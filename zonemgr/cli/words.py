@@ -123,6 +123,8 @@ OPTIONS: tuple[Option, ...] = (
     _option("--keep", takes="number"),
     _option("--yes", "-y"),
     _option("--output", "-o", takes="file"),
+    _option("--group", takes="word"),
+    _option("--user", takes="user"),
 )  # fmt: skip
 
 _FURNISH = (
@@ -235,6 +237,8 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", group="Records", summary="What zonemgr did here", module="history"),
     _action("log", group="Records", summary="The record of one run: log RUN", module="history", words="rest"),
     _action("recover", group="Records", summary="Undo what killed runs have left", module="history"),
+    _action("setup", group="Settings", summary="Prepare this host: state directory, datasets, a user's rights",
+            module="host", takes=("--group", "--user")),
     _action("config", group="Settings", summary="config show | config get KEY | config import-legacy FILE",
             module="settings", words="rest"),
     _action("completion", group="Settings", summary="Shell completion: completion bash | zsh | fish",

@@ -44,9 +44,9 @@ def identity(host: Host) -> Identity:
     return Identity(name, int(host.ask("id", "-u").stdout))
 
 
-def profiles(host: Host) -> list[str]:
-    """The caller's rights profiles, in order. A user with none at all is told so with exit 1."""
-    found = host.ask("profiles", ok=(0, 1))
+def profiles(host: Host, user: str = "") -> list[str]:
+    """A user's (the caller's) rights profiles, in order. A user with none at all is told so with exit 1."""
+    found = host.ask("profiles", *([user] if user else []), ok=(0, 1))
     if found.exit_code and "No profiles" not in found.stderr:
         raise found.error()
     return [line.strip() for line in found.stdout.splitlines() if line.strip() and not line.endswith(":")]
@@ -63,6 +63,12 @@ def missing_profiles(have: Iterable[str], tools: Iterable[str]) -> list[str]:
     wanted += [(ALSO[tool],) for tool in tools if tool in ALSO]
     lacking = [choice[0] for choice in wanted if not owned.intersection(choice)]
     return list(dict.fromkeys(lacking))
+
+
+def lacking(have: Iterable[str]) -> list[str]:
+    """Which of the profiles for all that zonemgr does are not among these."""
+    owned = set(have)
+    return [] if owned & {EVERYTHING} else [*missing_profiles(owned, PROFILES), *({ENDING} - owned)]
 
 
 def boot_environments(host: Host) -> list[BootEnvironment]:
@@ -105,6 +111,10 @@ def directory_exists(host: Host, path: str) -> bool:
 
 def path_exists(host: Host, path: str) -> bool:
     return host.ask("test", "-e", path, ok=(0, 1)).exit_code == 0
+
+
+def make_directory(host: Host, path: str) -> None:
+    host.change("mkdir", path)
 
 
 def remove_directory(host: Host, path: str) -> bool:

@@ -61,6 +61,20 @@ def chmod(call: Call) -> int:
     return 0
 
 
+def mkdir(call: Call) -> int:
+    """One directory. Only root may make one where zonemgr wants it; nobody else's directories are looked into."""
+    if len(call.argv) != 2 or call.argv[1].startswith("-"):
+        return call.fail("lab: mkdir with these operands is not emulated", 2)
+    name = call.argv[1]
+    if not call.privileged:
+        return call.fail(f'mkdir: Failed to make directory "{name}"; Permission denied', 2)
+    try:
+        call.path(name).mkdir()
+    except OSError as trouble:
+        return call.fail(f'mkdir: Failed to make directory "{name}"; {trouble.strerror}', 2)
+    return 0
+
+
 def mv(call: Call) -> int:
     if len(call.argv) != 3 or call.argv[1].startswith("-"):
         return call.fail("lab: mv with these operands is not emulated", 2)

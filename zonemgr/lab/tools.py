@@ -63,7 +63,7 @@ PLAIN: dict[str, str] = {
     "true": "plain:true",
     "false": "plain:false",
     "sh": "plainsh:sh",
-    **{name: f"plainfiles:{name}" for name in ("dd", "chmod", "mv", "rm", "wc")},
+    **{name: f"plainfiles:{name}" for name in ("dd", "chmod", "mkdir", "mv", "rm", "wc")},
 }
 
 # The same commands inside a zone: what works on the zone's own files, or answers as in a non-global zone.

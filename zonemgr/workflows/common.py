@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from zonemgr.config import Config
 from zonemgr.errors import AlreadyThere, UsageError, ZonemgrError
 from zonemgr.host import system, zonescript
 from zonemgr.host.door import Host
@@ -33,17 +34,24 @@ def containment(host: Host, site: Site, kind: str, run: RunId) -> list[Step]:
         properties = {"mountpoint": _ancestor_path(ancestor, dataset, mountpoint)}
         steps.insert(0, building.MakeFilesystem(ancestor, _pairs(properties), run, shared=True))
         ancestor = ancestor.parent
-    section = site.config.giz if kind == survey.GIZ else site.config.diz
     inherited = _path_below(steps, there, dataset)
     tuned = {
         # Where it would be mounted there anyway nothing is set: zfs destroy leaves the directory of a set one behind.
         **({} if inherited == mountpoint else {"mountpoint": mountpoint}),
-        "compression": section.compression,
-        "atime": site.config.zfs.atime,
-        "dedup": site.config.zfs.dedup,
-        "com.sun:auto-snapshot": str(site.config.zfs.auto_snapshot).lower(),
+        **tuning(site.config, kind),
     }
     return [*steps, building.MakeFilesystem(dataset, _pairs(tuned), run, shared=True)]
+
+
+def tuning(config: Config, kind: str) -> dict[str, str]:
+    """The properties by which the dataset of all zones of a kind, and so each of these, is tuned."""
+    section = config.giz if kind == survey.GIZ else config.diz
+    return {
+        "compression": section.compression,
+        "atime": config.zfs.atime,
+        "dedup": config.zfs.dedup,
+        "com.sun:auto-snapshot": str(config.zfs.auto_snapshot).lower(),
+    }
 
 
 def _path_below(steps: list[Step], there: Mapping[str, survey.FileSystem], dataset: Dataset) -> str:
