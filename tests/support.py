@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,22 @@ class Heard(Quiet):
         self.warnings.append(text)
 
 
+class LabHost(CallableHost):
+    """zonemgr's door to a lab in this process; files for its programs lie in the lab's /tmp."""
+
+    world: World
+
+    def _place(self, text: str) -> str:
+        path = super()._place(text)
+        there = self.world.path(path)
+        there.parent.mkdir(mode=0o1777, exist_ok=True)
+        shutil.move(path, there)
+        return path
+
+    def _remove(self, path: str) -> None:
+        self.world.path(path).unlink(missing_ok=True)
+
+
 @dataclass
 class Lab:
     """One lab of a test."""
@@ -57,9 +74,11 @@ class Lab:
 
     def door(self, *, dry_run: bool = False, report: Callable[[str], None] | None = None) -> CallableHost:
         elevate = () if self.user == "root" else ("pfexec",)
-        return CallableHost(
+        door = LabHost(
             self._execute, self.world.advance, dry_run=dry_run, elevate=elevate, log=self._log, report=report
         )
+        door.world = self.world
+        return door
 
     def site(self, *, dry_run: bool = False, config: Config | None = None) -> Site:
         site = Site(self.door(dry_run=dry_run), config or self.config, self.report, ["zonemgr", "test"])

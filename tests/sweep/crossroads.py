@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support import KILLED, Lab
+from tests.support import KILLED, Lab, LabHost
 from zonemgr.host.door import CallableHost, Chunk
 from zonemgr.lab import inprocess
 
@@ -45,16 +45,17 @@ class Crossroads(Lab):
             self.world.advance(seconds)
 
         elevate = () if self.user == "root" else ("pfexec",)
-        return CallableHost(
-            self._execute, pause, dry_run=dry_run, elevate=elevate, log=self._log, report=report
-        )
+        door = LabHost(self._execute, pause, dry_run=dry_run, elevate=elevate, log=self._log, report=report)
+        door.world = self.world
+        return door
 
     def _execute(
         self, argv: tuple[str, ...], stdin: bytes, out: Chunk | None, err: Chunk | None, limit: float | None
     ) -> tuple[int, str, str]:
         if not self.forked:
             self.number += 1
-            placed = {path: path.read_text() for path in map(Path, argv) if path.name.startswith("zonemgr-")}
+            files = [self.world.path(word) for word in argv if Path(word).name.startswith("zonemgr-")]
+            placed = {path: path.read_text() for path in files}
             for kind in self._kinds(argv):
                 told = self._try(kind, lambda: super(Crossroads, self)._execute(argv, stdin, out, err, limit))
                 if told is not None:
