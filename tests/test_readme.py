@@ -19,7 +19,7 @@ def shown() -> list[str]:
     blocks = "\n".join(line[4:] for line in TEXT.splitlines() if line.startswith("    "))
     lines = blocks.replace("\\\n", " ").splitlines()
     pieces = [piece for line in lines for piece in re.split(r";\s+(?=zonemgr )", line.split(" #")[0])]
-    found = [re.search(r"(?:^|/|\s)zonemgr (.+)$", piece) for piece in pieces]
+    found = [re.search(r"(?:^|bin/|\s)zonemgr (.+)$", piece) for piece in pieces]
     return [
         match[1].split(" > ")[0].split(" … ")[0].removesuffix(" …")
         for match in found
