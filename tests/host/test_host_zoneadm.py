@@ -176,9 +176,62 @@ def test_an_unknown_source_of_a_clone_is_not_the_zone(illumos: Any) -> None:
 
 
 def test_warnings_of_a_clone_are_handed_on(illumos: Any) -> None:
-    said = "WARNING: dataset 'tank/d' is configured in both zones.\n"
+    said = "WARNING: network address '10.0.0.1' is configured in both zones.\n"
     illumos.answers("pfexec zoneadm -z build-1 clone gold", "", said)
     assert zoneadm.clone(illumos.host, Z, ZoneName("gold")) == [said.strip()]
+
+
+def test_a_clone_of_the_source_onto_itself_is_a_failure_although_it_exits_0(illumos: Any) -> None:
+    said = "zoneadm: zone 'gold': WARNING: dataset 'tank/d' is configured in both zones.\n\n"
+    illumos.answers("pfexec zoneadm -z build-1 clone gold", "", said)
+    with pytest.raises(ZonemgrError, match="build-1 was not cloned, but gold onto itself: dataset 'tank/d'"):
+        zoneadm.clone(illumos.host, Z, ZoneName("gold"))
+
+
+UNVERIFIED = "could not verify fs /one: could not access /gone: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (lambda h: zoneadm.verify(h, Z), "verify"),
+        (lambda h: zoneadm.install(h, Z), "install"),
+        (lambda h: zoneadm.attach(h, Z), "attach"),
+        (lambda h: zoneadm.clone(h, Z, ZoneName("gold")), "clone gold"),
+    ],
+)
+def test_a_file_system_that_does_not_verify_is_a_failure_whatever_zoneadm_exits_with(
+    illumos: Any, run: Any, words: str
+) -> None:
+    """zoneadm goes on when a later file system is good."""
+    illumos.answers(f"pfexec zoneadm -z build-1 {words}", "", UNVERIFIED)
+    with pytest.raises(ZonemgrError, match="zone build-1 cannot boot: could not verify fs /one") as failed:
+        run(illumos.host)
+    assert failed.value.hint == "make that directory on the host, or do not mount it"
+
+
+@pytest.mark.parametrize(("state", "lost"), [("installed", True), ("configured", False)])
+def test_a_zonepath_that_is_gone_is_a_failure_unless_none_was_made_yet(
+    illumos: Any, state: str, lost: bool
+) -> None:
+    said = (
+        "WARNING: /zones/b does not exist, so it could not be verified.\nWhen 'zoneadm install' is run, ...\n"
+    )
+    illumos.answers("pfexec zoneadm -z build-1 verify", "", said)
+    illumos.answers("zoneadm -z build-1 list -p", f"-:build-1:{state}:/zones/b:{UUID}:ipkg:excl\n")
+    if not lost:
+        zoneadm.verify(illumos.host, Z)
+        return
+    with pytest.raises(ZonemgrError, match="build-1 has lost its zonepath /zones/b"):
+        zoneadm.verify(illumos.host, Z)
+
+
+def test_what_a_shell_would_take_apart_is_quoted_for_it(illumos: Any) -> None:
+    """zoneadm puts the arguments of a brand's script into a shell's command line as they are."""
+    illumos.answers("""pfexec zoneadm -z build-1 install -a "'/my images/a;b.tar'" -u""")
+    zoneadm.install(illumos.host, Z, "-a", "/my images/a;b.tar", "-u")
+    illumos.answers("""pfexec zoneadm -z build-1 attach -u""")
+    zoneadm.attach(illumos.host, Z, "-u")
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
@@ -190,9 +243,9 @@ def test_a_clone_that_was_not_reset_is_a_failure_although_it_exits_0(illumos: An
 
 
 def test_a_warning_about_boot_arguments_comes_back(illumos: Any) -> None:
-    said = "zone 'build-1': WARNING: Unused or invalid boot arguments `-x'.\n"
-    illumos.answers("pfexec zoneadm -z build-1 boot -- -x", "", said)
-    assert zoneadm.boot(illumos.host, Z, "-x") == [said.strip()]
+    said = "zone 'build-1': WARNING: Unused or invalid boot arguments `x'.\n"
+    illumos.answers("pfexec zoneadm -z build-1 boot -- -s x", "", said)
+    assert zoneadm.boot(illumos.host, Z, "-s", "x") == [said.strip()]
 
 
 def test_all_processes_of_a_zone_are_killed(illumos: Any) -> None:

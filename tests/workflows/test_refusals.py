@@ -11,6 +11,8 @@ from tests.conftest import GOLDEN
 from tests.support import Lab, same
 from zonemgr.config import Config
 from zonemgr.errors import ZonemgrError
+from zonemgr.host import zoneadm
+from zonemgr.model import ZoneName, ZoneState
 from zonemgr.workflows import disposable, execute, golden, life, snaps, teardown
 from zonemgr.workflows.disposable import DisposableRequest
 
@@ -191,3 +193,20 @@ def test_another_pool_cannot_hold_clones(lab: Lab) -> None:
     with pytest.raises(ZonemgrError, match="pool"):
         disposable.create(lab.site(config=config), DisposableRequest(GOLDEN, zone="build-1"))
     same(before, lab.everything())
+
+
+def test_a_zone_that_lost_one_of_its_mounts_neither_verifies_nor_boots(lab: Lab) -> None:
+    """zoneadm verify exits 0: it goes by the last file system alone."""
+    for name in ("one", "two"):
+        (lab.world.host / f"export/{name}").mkdir()
+        mount = f"add fs; set type=lofs; set dir=/{name}; set special=/export/{name}; end"
+        assert lab.inside.run(("zonecfg", "-z", GOLDEN, mount)).exit_code == 0
+    zoneadm.verify(lab.door(), ZoneName(GOLDEN))
+    (lab.world.host / "export/one").rmdir()
+    assert lab.inside.run(("zoneadm", "-z", GOLDEN, "verify")).exit_code == 0
+    with pytest.raises(ZonemgrError, match="could not verify fs /one: could not access /export/one"):
+        zoneadm.verify(lab.door(), ZoneName(GOLDEN))
+    with pytest.raises(ZonemgrError) as failed:
+        life.boot(lab.site(), GOLDEN)
+    assert failed.value.hint == "make that directory on the host, or do not mount it"
+    assert zoneadm.state(lab.door(), GOLDEN) is ZoneState.INSTALLED

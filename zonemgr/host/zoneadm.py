@@ -9,6 +9,7 @@ section 5).
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -76,10 +77,33 @@ def _row(line: str) -> ZoneRow:
 
 
 def verify(host: Host, zone: ZoneName) -> None:
-    """Raises CommandError with what could not be verified (facts sheet 3.1). A question that needs
-    privilege.
+    """Raises CommandError or ZonemgrError with what could not be verified (facts sheet 3.1).
+
+    The exit status alone proves little: of several `fs` only the last one decides it (verify_filesystems in
+    zoneadm.c), and for a zonepath that is gone there is a warning. A question that needs privilege.
     """
-    _explained(lambda: host.ask("zoneadm", "-z", zone, "verify", elevated=True), zone)
+    done = _explained(lambda: host.ask("zoneadm", "-z", zone, "verify", elevated=True), zone)
+    _file_systems_verified(done, zone)
+    gone = re.search(r"^WARNING: (.*) does not exist, so it could not be verified", done.stderr, re.MULTILINE)
+    if gone and state(host, zone) is not ZoneState.CONFIGURED:
+        raise ZonemgrError(
+            f"zone {zone} has lost its zonepath {gone[1]}", hint="see: zfs list -o name,mountpoint,mounted"
+        )
+
+
+def _file_systems_verified(done: Completed, zone: str) -> None:
+    """Raise ZonemgrError when zoneadm has complained of a file system and gone on."""
+    wrong = [line for line in lines_of(done.stderr) if re.match(r"(could not|cannot) verify fs ", line)]
+    if wrong:
+        raise ZonemgrError(
+            f"zone {zone} cannot boot: {'; '.join(wrong)}",
+            hint=hint(done.stderr, zone) or f"zonecfg -z {zone} info fs",
+        )
+
+
+def _quoted(words: Sequence[str]) -> list[str]:
+    """Arguments for a brand's script: zoneadm gives them to /bin/sh as they are (do_subproc in zoneadm.c)."""
+    return [shlex.quote(word) for word in words]
 
 
 def install(host: Host, zone: ZoneName, *options: str, limit: float | None = None) -> None:
@@ -89,19 +113,20 @@ def install(host: Host, zone: ZoneName, *options: str, limit: float | None = Non
     """
 
     def run() -> Completed:
-        done = host.change("zoneadm", "-z", zone, "install", *options, ok=range(256), limit=limit)
+        words = ("zoneadm", "-z", zone, "install", *_quoted(options))
+        done = host.change(*words, ok=range(256), limit=limit)
         if done.exit_code:
             _, sign, reason = done.stdout.rpartition("ERROR:")
             told = f"{done.stderr}{sign}{' '.join(reason.split())}" if sign else done.stderr
             raise replace(done, stderr=told).error()
         return done
 
-    _explained(run, zone)
+    _file_systems_verified(_explained(run, zone), zone)
 
 
 def attach(host: Host, zone: ZoneName, *options: str, limit: float | None = None) -> None:
     """configured → installed, with a root that is there already; `options` are the brand's, such as `-u`."""
-    _change(host, zone, "attach", *options, limit=limit)
+    _file_systems_verified(_change(host, zone, "attach", *_quoted(options), limit=limit), zone)
 
 
 def clone(
@@ -115,6 +140,8 @@ def clone(
     """
     options = () if snapshot is None else ("-s", snapshot)
     done = _change(host, zone, "clone", *options, source, limit=limit)
+    _file_systems_verified(done, zone)
+    _cloned_what_was_meant(done, zone, source)
     said = f"{done.stdout}\n{done.stderr}".splitlines()
     errors = [line for line in said if "ERROR:" in line]
     if errors:
@@ -123,6 +150,21 @@ def clone(
             hint=f"do not use it; remove it with: zoneadm -z {zone} uninstall -F",
         )
     return lines_of(done.stderr)
+
+
+def _cloned_what_was_meant(done: Completed, zone: str, source: str) -> None:
+    """Raise ZonemgrError when zoneadm has taken the source for the zone to make.
+
+    That it does, with exit 0, once it has warned of a dataset in both configurations (warn_dataset_match in zoneadm.c).
+    """
+    shared = re.search(
+        rf"^zoneadm: zone '{re.escape(source)}': WARNING: (dataset .*)$", done.stderr, re.MULTILINE
+    )
+    if shared:
+        raise ZonemgrError(
+            f"zone {zone} was not cloned, but {source} onto itself: {shared[1]}",
+            hint=f"give {zone} the dataset after the clone, and roll {source} back to its last snapshot",
+        )
 
 
 def boot(host: Host, zone: ZoneName, *arguments: str, limit: float | None = None) -> list[str]:
