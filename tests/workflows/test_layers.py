@@ -105,11 +105,19 @@ def test_a_request_is_met_by_the_nearest_image_and_then_by_its_own(lab: Lab) -> 
     second = provide(lab, GIT, GCC)
     assert made_from(lab, second) == first and {GCC, GIT} <= installed(lab, second)
     before, so_far = lab.everything(), builds(lab)
-    assert provide(lab, f"pkg:/{GCC}", GIT, GCC) == second
-    assert provide(lab, f"/{GCC}") == first
+    assert provide(lab, GIT, GCC, GCC) == second
+    assert provide(lab, GCC) == first
     assert provide(lab) == GOLDEN
     assert builds(lab) == so_far
     same(before, lab.everything())
+
+
+def test_an_anchor_goes_to_pkg_and_into_the_record(lab: Lab) -> None:
+    made = provide(lab, f"/{GCC}")
+    assert any(list(words[-2:]) == ["--accept", f"pkg:/{GCC}"] for words in lab.commands())
+    (record,) = [one for home, one in imageset.read(lab.door()).items() if home.last == made]
+    assert record.packages == {f"pkg:/{GCC}"}
+    assert provide(lab, f"pkg:/{GCC}") == made
 
 
 def test_what_the_nearest_image_has_too_much_is_taken_out(lab: Lab) -> None:
@@ -162,7 +170,7 @@ def test_what_every_image_has_can_be_left_out_and_is_not_served_to_others(lab: L
     assert "entire" not in installed(lab, lean)
     full = seek(lab, GAWK)
     assert full.name != lean and full.start and full.start.image == GOLDEN
-    again = provide(lab, GAWK, GIT, without="pkg:/entire")
+    again = provide(lab, GAWK, GIT, without="entire")
     assert made_from(lab, again) == lean
 
 
@@ -299,7 +307,7 @@ def test_a_furnished_image_serves_only_those_who_want_its_accounts(lab: Lab) -> 
 def test_a_disposable_zone_comes_from_the_image_with_the_set(lab: Lab) -> None:
     first = disposable.prepare(lab.site(), DisposableRequest(image=wish(GCC)))
     so_far = builds(lab)
-    second = disposable.prepare(lab.site(), DisposableRequest(image=wish(f"/{GCC}")))
+    second = disposable.prepare(lab.site(), DisposableRequest(image=wish(GCC)))
     assert first.origin == second.origin and builds(lab) == so_far
     assert second.zone.startswith(f"diz-{second.origin.partition('@')[0]}-")
 

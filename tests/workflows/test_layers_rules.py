@@ -23,7 +23,7 @@ from zonemgr.workflows.layers import Image, ImageWish
 
 SED = "text/gnu-sed"
 BASE = ("entire", "system/core", "editor/vi")  # what the model's brands install by themselves
-NAMES = ("a", "b", "x/a", "x/b", "y/x/a", "c", "d", "e")
+NAMES = ("a", "b", "x/a", "x/b", "y/x/a", "c", "d", "e", "pkg:/a", "pkg:/c")
 PUBLISHERS = ("p|http://p", "q|http://q/", "p|http://other", "r=file:///r")
 OWN = (("host", "http://host"), ("extra", "http://extra"))
 
@@ -47,7 +47,7 @@ class Request:
         """The same wish: another order and spelling, things said twice; only publishers keep their order."""
 
         def shuffled(words: Iterable[str]) -> tuple[str, ...]:
-            found = [rng.choice(["", "/", "pkg:/"]) + word for word in words]
+            found = [re.sub("^pkg:/", rng.choice(["/", "pkg:/", "pkg:///"]), word) for word in words]
             found += [word for word in found if rng.random() < 0.3]
             rng.shuffle(found)
             return tuple(found)
@@ -65,7 +65,7 @@ versions = st.sampled_from(["", "", "", "@1", "@2"])
 words = st.builds("{}{}".format, st.sampled_from(NAMES), versions)
 requests = st.builds(
     Request,
-    st.lists(words, max_size=5, unique_by=imageset.stem).map(tuple),
+    st.lists(words, max_size=5, unique_by=lambda word: imageset.stem(word).removeprefix("pkg:/")).map(tuple),
     st.lists(st.sampled_from([*NAMES[:3], *BASE[:2]]), max_size=2).map(tuple),
     st.one_of(st.just(()), st.lists(st.sampled_from(PUBLISHERS), max_size=3).map(tuple)),
     st.sampled_from(["nlipkg", "nlipkg", "nlipkg", "ipkg"]),
@@ -84,13 +84,15 @@ class Root:
 
     def install(self, words: Iterable[str]) -> None:
         for word in words:
-            name, _, version = word.partition("@")
+            name, _, version = word.removeprefix("pkg:/").partition("@")
             self.packages[name] = version
 
     def uninstall(self, words: Iterable[str]) -> None:
         """pkg takes a name for the whole one if there is one, else for the end of any."""
         for word in words:
-            hits = [word] if word in self.packages else [n for n in self.packages if n.endswith(f"/{word}")]
+            name = word.removeprefix("pkg:/")
+            exact = word.startswith("pkg:/") or name in self.packages
+            hits = [n for n in self.packages if n == name or (not exact and n.endswith(f"/{name}"))]
             for name in hits:
                 del self.packages[name]
 

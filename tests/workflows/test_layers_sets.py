@@ -20,12 +20,67 @@ def test_an_image_keeps_the_name_it_had_before_publishers_and_removals_counted()
     assert packages("b", "a").name == naming.golden("lipkg", (), ["a", "b"]) == "giz-b94478be27b0"
 
 
-@pytest.mark.parametrize(
-    "spelling", ["developer/gcc-14", "pkg:/developer/gcc-14", "/developer/gcc-14", "pkg:///developer/gcc-14"]
-)
+@pytest.mark.parametrize("spelling", ["/developer/gcc-14", "pkg:///developer/gcc-14"])
 def test_a_package_has_one_name_however_it_is_spelled(spelling: str) -> None:
-    assert packages(spelling, "text/less", "developer/gcc-14").name == packages("text/less", spelling).name
-    assert packages(spelling) == packages("developer/gcc-14")
+    exact = "pkg:/developer/gcc-14"
+    assert packages(spelling, "text/less", exact).name == packages("text/less", spelling).name
+    assert packages(spelling) == packages(exact) == packages(exact, "developer/gcc-14")
+    assert packages(spelling, "developer/gcc-14@14") == packages("pkg:/developer/gcc-14@14")
+
+
+def test_an_anchor_makes_another_set_and_stays_with_it() -> None:
+    """pkg takes `network/ssh` for `service/network/ssh`, too."""
+    exact, loose = packages("pkg:/network/ssh"), packages("network/ssh")
+    assert exact.name != loose.name
+    assert imageset.recall(imageset.marks(exact)) == exact
+    assert imageset.difference(packages(), exact) == imageset.Difference(add=("pkg:/network/ssh",))
+    assert imageset.difference(exact, packages()) == imageset.Difference(remove=("pkg:/network/ssh",))
+    assert imageset.difference(exact, loose) is None, "it may be another package"
+    both = packages("pkg:/network/ssh", "service/network/ssh")
+    assert both.changed(remove=["pkg:/network/ssh"]) == packages("service/network/ssh")
+    assert imageset.difference(both, packages("service/network/ssh")) is not None
+    known = imageset.as_installed(
+        packages("pkg:/network/ssh@1"),
+        {"service/network/ssh": "pkg://x/service/network/ssh@9-1", "network/ssh": "pkg://x/network/ssh@2-1"},
+    )
+    assert known.packages == {"pkg:/network/ssh@2-1"}
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "fits"),
+    [
+        ("gnu*", "gnu-tar", True),
+        ("gnu*", "archiver/gnu-tar", False),
+        ("pkg:/gnu*", "gnu-tar", True),
+        ("*gnu*", "archiver/gnu-tar", True),
+        ("archiver/gnu-???", "archiver/gnu-tar", True),
+        ("gnu-tar", "archiver/gnu-tar", True),
+        ("tar", "archiver/gnu-tar", False),
+        ("/gnu-tar", "archiver/gnu-tar", False),
+        ("pkg://extra/gnu-tar", "archiver/gnu-tar", False),
+        ("pkg:/archiver/gnu-tar@1", "archiver/gnu-tar", True),
+    ],
+)
+def test_words_match_as_pkg_matches_them(word: str, name: str, fits: bool) -> None:
+    assert imageset.fits(word, name) is fits
+
+
+@pytest.mark.parametrize(
+    ("out", "stays", "sure"),
+    [
+        ("text/*", "gnu-tar", False),  # it may be text/gnu-tar
+        ("text/*", "pkg:/gnu-tar", True),
+        ("text/*", "x/gnu-tar", False),  # text/x/gnu-tar
+        ("gnu*", "tar", False),  # gnu/tar
+        ("gnu*", "pkg:/x/gnu-tar", True),
+        ("a/b?d", "bcd", False),  # a/bcd
+        ("a/b?d", "pkg:/a/bd", True),
+    ],
+)
+def test_a_removal_must_not_take_what_stays(out: str, stays: str, sure: bool) -> None:
+    wanted = packages(stays).changed(remove=[out])
+    assert wanted.without == {out}
+    assert (imageset.difference(packages(stays), wanted) is not None) is sure
 
 
 def test_what_makes_a_package_another_one() -> None:
@@ -75,7 +130,7 @@ def test_removed_first_then_added_so_what_is_both_is_in() -> None:
 
 def test_what_is_removed_without_having_been_asked_for_makes_another_image() -> None:
     plain, lean = packages("b"), packages("b", remove_packages=["pkg:/network/ssh"])
-    assert lean.without == {"network/ssh"} and lean.name != plain.name
+    assert lean.without == {"pkg:/network/ssh"} and lean.name != plain.name
     assert lean.changed(add=["network/ssh"]) == packages("b", "network/ssh")
 
 

@@ -1,9 +1,14 @@
 """What a golden image holds, as it was asked for: one canonical set, its hash and name, and its record on ZFS.
 
 The rules, in short. Order and repetition of packages mean nothing; publishers rank, so their order does. A removal
-comes before an addition: what is both removed and added is in the set. A package is known by its name: `pkg:/x/y`,
-`/x/y` and `x/y` are one; a version belongs to it, and a later request for the same name replaces it. Only what was
-asked for is in the set, not what was installed along with it.
+comes before an addition: what is both removed and added is in the set. A package is known by its name; a version
+belongs to it, and a later request for the same name replaces it. Only what was asked for is in the set, not what was
+installed along with it.
+
+Names are patterns, and pkg's rules are kept (pkg5, client/imageplan.py, match_user_stems, and fmri.py): `pkg:/x/y` and
+`/x/y` are one package exactly; `x/y` is any whose name ends so, whole components, and an error if there are several
+(`network/ssh` and `service/network/ssh`); with `*` or `?` it must match from the beginning of the name. So the anchor
+stays: the set of `pkg:/network/ssh` is not that of `network/ssh`.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache
 
 from zonemgr.errors import UsageError
 from zonemgr.host import pkg, zfs
@@ -74,7 +80,7 @@ class ImageSet:
         packages, without = _removed(self.packages, self.without, [package(word) for word in remove])
         added = _by_name(package(word) for word in add)
         kept = {one for one in packages if _name(one) not in added}
-        without = {one for one in without if not any(_alike(one, name) for name in added)}
+        without = {one for one in without if not any(_same(one, other) for other in added.values())}
         publishers = _publishers(self.publishers, own, [*add_publishers], [*remove_publishers])
         return replace(
             self,
@@ -111,14 +117,20 @@ def of(
 # -- words ---------------------------------------------------------------------------------------------------
 
 
+ANCHOR = "pkg:/"
+
+
 def package(word: str) -> str:
-    """The one spelling of a package: no scheme, no leading slash; publisher and version stay."""
+    """The one spelling of a package: `pkg:/` before a name that was anchored; publisher and version stay."""
     text = word.removeprefix("pkg:")
     named = re.fullmatch(r"//([^/@]+)/([^/].*)", text)
+    exact = text.startswith("/")
     text = text.lstrip("/")
     if not text or text.startswith(("-", "@")) or re.search(r"[\"'\x00-\x20\x7f]", text):
         raise UsageError(f"{word!r} is not a package name", hint="-p 'developer/gcc-14 text/gnu-diffutils'")
-    return f"pkg://{named[1]}/{named[2]}" if named else text
+    if named:
+        return f"pkg://{named[1]}/{named[2]}"
+    return f"{ANCHOR}{text}" if exact and not _is_glob(text) else text  # a pattern is anchored as it is
 
 
 def publisher(word: str) -> tuple[str, str]:
@@ -203,30 +215,71 @@ def stem(one: str) -> str:
 
 
 def _name(one: str) -> str:
-    """Without publisher and version: two of these cannot be installed at once."""
-    return re.sub(r"^pkg://[^/]+/", "", stem(one))
+    """Without publisher, anchor and version: two of these cannot be installed at once."""
+    return re.sub(r"^pkg:/(/[^/]+/)?", "", stem(one))
+
+
+def _is_glob(word: str) -> bool:
+    return re.search(r"[*?]", stem(word)) is not None
+
+
+def fits(word: str, name: str) -> bool:
+    """Does pkg take this word for the package of that full name?"""
+    pattern = _name(package(word))
+    if _is_glob(word):
+        return fnmatchcase(name, pattern)
+    return name == pattern or (not _is_exact(word) and name.endswith(f"/{pattern}"))
+
+
+def _is_exact(word: str) -> bool:
+    """A publisher anchors the name behind it, too."""
+    return package(word).startswith(ANCHOR) and not _is_glob(word)
+
+
+def _same(one: str, other: str) -> bool:
+    """Does one of them stand for the very name that the other has?"""
+    return fits(one, _name(other)) or fits(other, _name(one))
 
 
 def _alike(one: str, other: str) -> bool:
-    """May pkg take both for one package? It matches any number of last components, and wildcards."""
-    one, other = _name(one), _name(other)
-    return (
-        one == other
-        or one.endswith(f"/{other}")
-        or other.endswith(f"/{one}")
-        or fnmatchcase(one, other)
-        or fnmatchcase(other, one)
-    )
+    """May pkg take both for one package?"""
+    return any(_overlap(left, right) for left in _patterns(one) for right in _patterns(other))
+
+
+def _patterns(word: str) -> tuple[str, ...]:
+    """All names that a word stands for, as patterns from the beginning of the name to its end."""
+    name = _name(word)
+    return (name,) if _is_exact(word) or _is_glob(word) else (name, f"*/{name}")
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Is there a name that both patterns match?"""
+
+    @cache
+    def from_here(left: int, right: int) -> bool:
+        mine, its = one[left : left + 1], other[right : right + 1]
+        if "*" in (mine, its):  # it stands for nothing, or also for the next character of the other
+            shorter = (mine == "*" and from_here(left + 1, right)) or (
+                its == "*" and from_here(left, right + 1)
+            )
+            longer = mine and its and mine != its
+            return shorter or bool(longer and from_here(left + (mine != "*"), right + (its != "*")))
+        if not (mine and its):
+            return mine == its
+        return (mine == its or "?" in (mine, its)) and from_here(left + 1, right + 1)
+
+    return from_here(0, 0)
 
 
 def _by_name(words: Iterable[str]) -> dict[str, str]:
-    """Packages by their names; a version is more than none, and two versions are a contradiction."""
+    """Packages by their names; a version is more than none, an anchor too, and two versions are a contradiction."""
     found: dict[str, str] = {}
-    for word in sorted(set(words), key=lambda word: ("@" in word, "pkg://" in word, word)):
+    for word in sorted(set(words), key=lambda word: ("@" in word, "pkg://" in word, ANCHOR in word, word)):
         before = found.get(_name(word), word)
         if "@" in before and before.partition("@")[2] != word.partition("@")[2]:
             raise UsageError(f"{before} and {word} exclude each other", hint="name one of them")
-        found[_name(word)] = word
+        anchored = before.startswith(ANCHOR) and not word.startswith(ANCHOR)
+        found[_name(word)] = f"{ANCHOR}{word}" if anchored else word
     return found
 
 
@@ -237,21 +290,17 @@ def _removed(
     kept, missing = set(packages), set(without)
     for word in words:
         hits = {one for one in packages if _name(one) == _name(word)} or {
-            one for one in packages if _matches(one, word)
+            one for one in packages if fits(word, _name(one))
         }
-        if len(hits) > 1 and not re.search(r"[*?]", word):
+        if len(hits) > 1 and not _is_glob(word):
+            names = sorted(f"{ANCHOR}{_name(one)}" for one in hits)
             raise UsageError(
-                f"{word} may be any of: {', '.join(sorted(hits))}", hint="give the whole name"
-            )  # fmt: skip
+                f"{word} may be any of: {', '.join(sorted(hits))}", hint=f"give the exact name: {names[0]}"
+            )
         kept -= hits
         if not hits:
             missing.add(stem(word))
     return kept, missing
-
-
-def _matches(one: str, word: str) -> bool:
-    name, pattern = _name(one), _name(word)
-    return name.endswith(f"/{pattern}") or fnmatchcase(name, pattern) or fnmatchcase(name, f"*/{pattern}")
 
 
 def as_installed(known: ImageSet, contents: Mapping[str, str]) -> ImageSet:
@@ -264,7 +313,7 @@ def as_installed(known: ImageSet, contents: Mapping[str, str]) -> ImageSet:
         name, _, wanted = one.partition("@")
         if not wanted:
             return one
-        fmri = next((fmri for full, fmri in contents.items() if f"/{full}".endswith(f"/{_name(name)}")), "")
+        fmri = next((fmri for full, fmri in contents.items() if fits(name, full)), "")
         version = fmri.partition("@")[2].partition(":")[0]
         same = wanted.partition(":")[0] == version or re.match(rf"{re.escape(wanted)}[-.,]", version)
         return one if same or not version else f"{name}@{version}"
@@ -296,12 +345,19 @@ def difference(start: ImageSet, wanted: ImageSet, own: Sequence[tuple[str, str]]
     - Publishers may only be added below those that are there: a package could have come from any of them.
     - What `start` lacks although every new image has it cannot be told from what it never had.
     - A name that goes must not be what pkg could take for one that stays.
+    - The same name with an anchor on one side only may be two packages.
     """
     added = _added_publishers(start.publishers or tuple(own), wanted.publishers or tuple(own))
     if start.brand != wanted.brand or not start.extras <= wanted.extras or added is None:
         return None
     add = wanted.packages - start.packages
     names = {_name(one) for one in wanted.packages}
+    if any(
+        _name(one) == _name(other) and _is_exact(one) != _is_exact(other)
+        for one in add
+        for other in start.packages
+    ):
+        return None
     if any(one not in names for one in map(_name, start.without - wanted.without)):
         return None
     gone = {stem(one) for one in start.packages - wanted.packages if _name(one) not in names}

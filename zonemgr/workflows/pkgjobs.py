@@ -6,10 +6,8 @@ rolled back to the first. Where pkg had nothing to do neither is left, and nothi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 from zonemgr import records
@@ -229,8 +227,7 @@ class _Visit:
     def _tell_missing(self, installed: Iterable[str]) -> None:
         """pkg passes over what is not there; a mistyped name should not go by unseen."""
         for word in self.task.change.remove if not self.host.dry_run else ():
-            name = re.sub("^pkg://[^/]+/", "", imageset.stem(imageset.package(word)))
-            if not any(fnmatchcase(one, name) or fnmatchcase(one, f"*/{name}") for one in installed):
+            if not any(imageset.fits(word, one) for one in installed):
                 self.site.report.note(f"{word} is not installed in {self.zone.name}")
 
     def _done(self, outcome: Outcome, taken: building.TakeSnapshot) -> Outcome:
