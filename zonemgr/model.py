@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType, Self
 
+from zonemgr import limits
 from zonemgr.errors import UsageError
 
 RunId = NewType("RunId", str)
@@ -42,8 +43,8 @@ class ZoneName(_Name):
     def fault(cls, text: str) -> str | None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
             return "it has characters that zonecfg refuses" if text else "it is empty"
-        if len(text) > 63:
-            return f"it has {len(text)} characters"
+        if fault := limits.ZONE_NAME.fault(text):
+            return f"it has {fault}"
         if text == "global" or text.startswith("SUNW"):
             return "it is reserved"
         return None
@@ -111,6 +112,9 @@ class Snapshot:
     dataset: Dataset
     name: SnapshotName
 
+    def __post_init__(self) -> None:
+        limits.ZFS_NAME.check(str(self), "name of the snapshot")
+
     def __str__(self) -> str:
         return f"{self.dataset}@{self.name}"
 
@@ -129,8 +133,8 @@ class LinkName(_Name):
 
     @classmethod
     def fault(cls, text: str) -> str | None:
-        if len(text) > 31:
-            return f"it has {len(text)} characters"
+        if fault := limits.LINK_NAME.fault(text):
+            return f"it has {fault}"
         if not re.fullmatch(r"[A-Za-z_.][A-Za-z0-9_.]*", text):
             return "it has a character that dladm refuses" if text else "it is empty"
         if not re.fullmatch(r".*?[A-Za-z_.](0|[1-9][0-9]*)", text):
@@ -145,7 +149,9 @@ class UserName(_Name):
 
     @classmethod
     def fault(cls, text: str) -> str | None:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9._-]{0,31}", text):
+        if fault := limits.USER_NAME.fault(text):
+            return f"it has {fault}"
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9._-]*", text):
             return "it has characters that passwd(5) does not allow" if text else "it is empty"
         return None
 

@@ -178,7 +178,7 @@ def test_holding_twice_and_releasing_what_is_free_is_fine(illumos: Any) -> None:
 
 @pytest.mark.parametrize("value", ["a\tb", "a\nb", "\x00", "x" * 8192])
 def test_a_property_value_that_would_break_tables_is_refused(illumos: Any, value: str) -> None:
-    with pytest.raises(UsageError, match="zonemgr:origin cannot be"):
+    with pytest.raises(UsageError, match="zonemgr:origin"):
         zfs.create(illumos.host, HOME, properties={"zonemgr:origin": value})
 
 

@@ -126,19 +126,22 @@ def test_words_that_are_no_packages_or_publishers(wrong: dict[str, str]) -> None
         packages.parse(**wrong)
 
 
+PLACE = {"zone": "z", "zonepath": "/zones/z"}
+
+
 def test_what_the_installation_can_be_seeded_with() -> None:
     two = packages.parse("a b*", "", "one|http://x.org two|http://y.org")
     one = replace(two, add_publishers=two.add_publishers[:1])
-    seed, rest = golden.seeded("nlipkg", one, linked=False)
+    seed, rest = golden.seeded("nlipkg", one, linked=False, **PLACE)
     assert (seed, rest) == (("-P", "one=http://x.org", "-e", "a"), packages.Change(("b*",)))
-    seed, rest = golden.seeded("nlipkg", two, linked=False)
+    seed, rest = golden.seeded("nlipkg", two, linked=False, **PLACE)
     assert (seed, rest) == (("-P", "one=http://x.org"), replace(two, add_publishers=("two|http://y.org",)))
-    assert golden.seeded("lipkg", one, linked=True) == ((), one)
-    assert golden.seeded("sparse", one, linked=True) == ((), one)
+    assert golden.seeded("lipkg", one, linked=True, **PLACE) == ((), one)
+    assert golden.seeded("sparse", one, linked=True, **PLACE) == ((), one)
     removing = packages.parse("a", "b")
-    assert golden.seeded("nlipkg", removing, linked=False) == ((), removing)
+    assert golden.seeded("nlipkg", removing, linked=False, **PLACE) == ((), removing)
     with pytest.raises(UsageError, match="cannot take the publisher"):
-        golden.seeded("nlipkg", packages.parse(add_publishers="one|http://x.org/a&b"), linked=False)
+        golden.seeded("nlipkg", packages.parse(add_publishers="one|http://x.org/a&b"), linked=False, **PLACE)
 
 
 # -- golden images -----------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from zonemgr import limits
 from zonemgr.errors import CommandError, CommandNotFound, CommandTimeout, UsageError
 from zonemgr.host.contract import (
     Chunk,
@@ -241,6 +242,11 @@ class _Task:
             fault = unfit(word)
             if fault:
                 raise UsageError(f"{word!r} cannot be an argument of {self.argv[0]}: it has {fault}")
+        size, room = sum(len(encoded(word)) + 1 for word in self.full), limits.ARGUMENTS.longest
+        if size > room:
+            raise UsageError(
+                f"the arguments of {self.argv[0]} are too long: {size} bytes, and {room} are allowed"
+            )
 
     @property
     def full(self) -> tuple[str, ...]:

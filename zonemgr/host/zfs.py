@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from zonemgr import limits
 from zonemgr.errors import CommandError, NotOurs, NotThere, UsageError, ZonemgrError
 from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Completed, Host
@@ -307,10 +308,11 @@ def _settings(made_by: RunId | None, properties: Mapping[str, str] | None) -> li
 
 def _pairs(properties: Mapping[str, str]) -> Iterable[str]:
     for name, value in properties.items():
-        if re.search(r"[\x00-\x1f\x7f]", value) or len(value.encode("utf-8", "replace")) > 8191:
-            raise UsageError(
-                f"the ZFS property {name} cannot be {value!r}", hint="one line, at most 8191 bytes"
-            )
+        limits.ZFS_PROPERTY_NAME.check(name)
+        room = limits.MOUNT_POINT if name == "mountpoint" else limits.ZFS_PROPERTY_VALUE
+        room.check(value, f"ZFS property {name}")
+        if re.search(r"[\x00-\x1f\x7f]", value):
+            raise UsageError(f"the ZFS property {name} cannot be {value!r}", hint="one line")
     return [f"{name}={value}" for name, value in properties.items()]
 
 

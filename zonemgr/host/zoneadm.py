@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from zonemgr import limits
 from zonemgr.errors import CommandError, NotThere, ZonemgrError
 from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Completed, Host
@@ -173,6 +174,7 @@ def boot(host: Host, zone: ZoneName, *arguments: str, limit: float | None = None
     `arguments` such as `-s` or `-m verbose` replace the zone's bootargs. Returns warnings, e.g. about
     unused ones.
     """
+    limits.BOOT_ARGUMENTS.check(" ".join(arguments), "boot argument list")
     words = ("--", *arguments) if arguments else ()
     done = _change(host, zone, "boot", *words, limit=limit)
     return lines_of(done.stderr)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from zonemgr import limits
 from zonemgr.errors import UsageError
 from zonemgr.host.contract import lines_of
 from zonemgr.model import Attr, Fs, Net, OtherResource, Rctl, ZoneSettings
@@ -27,8 +28,18 @@ RESOURCES = (
     "admin",
     "security-flags",
 )
-# Longest values in bytes; zonecfg cuts or loses what is longer without a word (5.4). Others: 255.
-LONGEST = {"zonepath": 1000, "dir": 1000, "special": 1000, "raw": 1000, "type": 15, "allowed-address": 45}
+# Longest values in bytes; zonecfg cuts or loses what is longer without a word. Others: limits.RESOURCE_VALUE.
+LONGEST = {
+    "zonepath": limits.ZONEPATH.longest,
+    "dir": limits.FS_PATH.longest,
+    "special": limits.FS_PATH.longest,
+    "raw": limits.FS_PATH.longest,
+    "type": limits.FS_TYPE.longest,
+    "allowed-address": limits.ALLOWED_ADDRESS.longest,
+    "physical": limits.PHYSICAL.longest,
+    "limitpriv": limits.ZONECFG_WORD.longest,
+    "value": limits.ATTR_VALUE.longest,
+}
 # Global properties that are other names of resource controls (5.6), with the action each has.
 ALIASES = {
     "max-lwps": "zone.max-lwps",
@@ -47,13 +58,13 @@ def quote(value: str, *, what: str = "value") -> str:
     """The value in double quotes. Raises UsageError for what zonecfg cannot hold: quotes, control bytes,
     length.
     """
-    fault = unfit(value, LONGEST.get(what, 255))
+    fault = unfit(value, LONGEST.get(what, limits.RESOURCE_VALUE.longest))
     if fault:
         raise UsageError(f"the {what} {value!r} cannot be in a zone's configuration: it has {fault}")
     return f'"{value}"'
 
 
-def unfit(value: str, longest: int = 255) -> str | None:
+def unfit(value: str, longest: int = limits.RESOURCE_VALUE.longest) -> str | None:
     """Why zonecfg cannot hold this value, or None."""
     if '"' in value:
         return "a double quote, and zonecfg knows no way to write one"
@@ -80,6 +91,7 @@ def script_for(settings: ZoneSettings, *, create: str = "create -b") -> list[str
 
 def resources_of(settings: ZoneSettings) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     for fs in settings.fs:
+        limits.FS_OPTIONS.check(",".join(fs.options), f"list of options of fs {fs.dir}")
         pairs = [("dir", fs.dir), ("special", fs.special), ("raw", fs.raw), ("type", fs.type)]
         yield "fs", [pair for pair in pairs if pair[1]] + [("+options", option) for option in fs.options]
     for net in settings.net:
@@ -294,7 +306,11 @@ class Script:
     def _measure(self, parts: dict[str, str], line: str) -> None:
         name = parts.get("name", "")
         for value in entries(parts.get("value", "")):
-            fault = unfit(value, LONGEST.get(name, 255)) if not value.startswith("(") else None
+            fault = (
+                unfit(value, LONGEST.get(name, limits.RESOURCE_VALUE.longest))
+                if not value.startswith("(")
+                else None
+            )
             if fault:
                 raise UsageError(f"the {name} {value!r} cannot be in a zone's configuration: it has {fault}")
         attr_name = self._open is not None and self._open.kind == "attr" and name == "name"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from zonemgr import limits
 from zonemgr.config import Config
 from zonemgr.errors import AlreadyThere, UsageError, ZonemgrError
 from zonemgr.host import system, zonescript
@@ -96,7 +97,8 @@ def home(
 
     `marks`: further properties, such as the set of packages (imageset.marks).
     """
-    dataset, _ = survey.home_of(site.config, kind, name)
+    dataset, zonepath = survey.home_of(site.config, kind, name)
+    limits.check_new_zone(name, dataset, zonepath)
     all_marks = {
         "zonemgr:kind": kind,
         "zonemgr:origin": origin,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from zonemgr import limits
 from zonemgr.errors import NotThere, UsageError, ZonemgrError
 from zonemgr.host import dladm, system
 from zonemgr.host.door import Host
@@ -295,8 +296,7 @@ def tidy_path(path: str, whole: str, example: str = "--mount-lofs '/in/zone|/on/
         raise UsageError(
             f"{path!r} has a '.' or '..' in it", hint="give the real path; illumos refuses others"
         )
-    if len(path.encode()) > 255:
-        raise UsageError(f"{path[:40]!r}… is longer than 255 bytes", hint="zonecfg keeps no more")
+    limits.LOCAL_PATH.check(path)
     return "/" + "/".join(parts)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from zonemgr import records
+from zonemgr import limits, records
 from zonemgr.errors import NotThere, UsageError, ZonemgrError
 from zonemgr.host import smf
 from zonemgr.host.door import Host
@@ -139,7 +141,8 @@ def prepare(look: Host, site: Site, request: GoldenRequest, run: RunId) -> Recip
         site.report.note(
             f"zones of brand {brand} are linked: the host's publishers stay first, others come below"
         )
-    seed, rest = seeded(brand, change, linked=linked)
+    _, zonepath = survey.home_of(site.config, survey.GIZ, name)
+    seed, rest = seeded(brand, change, linked=linked, zone=name, zonepath=zonepath)
     return Recipe(name, brand, template, contents, seed, rest, things, run)
 
 
@@ -156,13 +159,15 @@ def _needed(change: packages.Change, contents: imageset.ImageSet) -> packages.Ch
     )
 
 
-def seeded(brand: str, change: packages.Change, *, linked: bool) -> tuple[tuple[str, ...], packages.Change]:
+def seeded(
+    brand: str, change: packages.Change, *, linked: bool, zone: str, zonepath: str
+) -> tuple[tuple[str, ...], packages.Change]:
     """Options for `zoneadm install`, and what is left to do on the new root.
 
     `-P` takes one publisher, and then no other is in the image; a linked zone needs the host's, so its own are added
     below them. `-e` adds packages to the first installation: not when further publishers, or removals, come before
     them. zoneadm puts its words into a shell command unquoted (facts sheet 3.3), so those a shell would take apart
-    are left for later, too.
+    are left for later, too; and so are those that its command line of 1024 bytes has no room for.
     """
     if brand not in SEEDED_BRANDS:
         return (), change
@@ -174,19 +179,31 @@ def seeded(brand: str, change: packages.Change, *, linked: bool) -> tuple[tuple[
                 hint="name another one first, to seed the image; the others are added afterwards",
             )
     options = [option for word in first for option in ("-P", word.replace("|", "=", 1))]
+    room = limits.room_for_packages(zone, zonepath, tuple(options))
+    if room < 0:
+        raise UsageError(
+            f"the address of publisher {packages.halves(first[0])[0]} is too long for zoneadm install, whose command "
+            f"line would have {limits.INSTALL_LINE.longest - room} bytes, and {limits.INSTALL_LINE.longest} are allowed"
+        )
     rest = replace(change, add_publishers=change.add_publishers[len(first) :])
     if not (rest.add_publishers or rest.remove_publishers or rest.remove):
-        plain = tuple(word for word in rest.add if PLAIN.fullmatch(word))
+        plain = _fitting([word for word in rest.add if PLAIN.fullmatch(word)], room)
         options += [option for word in plain for option in ("-e", word)]
         rest = replace(rest, add=tuple(word for word in rest.add if word not in plain))
     return tuple(options), rest
+
+
+def _fitting(words: Sequence[str], room: int) -> tuple[str, ...]:
+    """The first of these packages, as many as the command line has room for."""
+    sizes = itertools.accumulate(map(limits.package_size, words))
+    return tuple(word for word, size in zip(words, sizes, strict=True) if size <= room)
 
 
 def plan(host: Host, site: Site, recipe: Recipe) -> list[Step]:
     name, run, things = recipe.zone, recipe.run, recipe.furniture
     home, zonepath = survey.home_of(site.config, survey.GIZ, name)
     origin = f"template:{recipe.template}" if recipe.template else f"brand:{recipe.brand}"
-    limits = site.config.host
+    seconds = site.config.host
     ready = naming.initial("postinstalled", name)
     building.name_is_free(host, name)
     common.check_free(host, zonepath, home)
@@ -202,11 +219,11 @@ def plan(host: Host, site: Site, recipe: Recipe) -> list[Step]:
         common.home(site, survey.GIZ, name, run, origin=origin, marks=marks(recipe.contents, things)),
         *before_configuration(host, things, run),
         building.ConfigureZone(name, run, configuration),
-        building.InstallZone(name, home, run, recipe.seed, limits.install_limit),
+        building.InstallZone(name, home, run, recipe.seed, seconds.install_limit),
         snapshot("installed"),
-        *packages.on_root(name, home, zonepath, recipe.change, limits.install_limit),
+        *packages.on_root(name, home, zonepath, recipe.change, seconds.install_limit),
         # Booted with everything in it: this imports the SMF manifests of what was added, too.
-        building.BootZone(name, run, smf.SINGLE_USER, limits.boot_limit, single_user=True),
+        building.BootZone(name, run, smf.SINGLE_USER, seconds.boot_limit, single_user=True),
         *set_up(site, name, things),
         building.HaltZone(name),
         snapshot("manifest_import_booted"),
