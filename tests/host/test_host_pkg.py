@@ -155,6 +155,7 @@ def test_packages_that_are_not_there_need_not_be_removed(illumos: Any) -> None:
 @pytest.mark.parametrize("status", [0, 4, 5])
 def test_a_plan_is_only_asked_for(illumos: Any, status: int) -> None:
     illumos.answers("pfexec pkg -R /zones/gold/root install -n --accept make", status=status)
+    illumos.answers("pfexec pkg -R /zones/gold/root list -H make", "developer/make  1-1  i--\n")
     assert pkg.plan(illumos.host, ROOT, "install", "--accept", "make").status == status
 
 
@@ -348,6 +349,15 @@ def test_what_is_obsolete_was_not_installed(illumos: Any, status: int, listed: i
     with pytest.raises(NotThere, match="package old/only is obsolete") as failed:
         pkg.install(illumos.host, ROOT, *words.split())
     assert "pkg list -af old/only" in (failed.value.hint or "")
+
+
+def test_a_plan_that_installs_nothing_of_an_obsolete_package_is_no_plan(illumos: Any) -> None:
+    illumos.answers("pfexec pkg -R /zones/gold/root install -n --accept old/only", status=4)
+    said = NOT_INSTALLED.format("old/only")
+    illumos.answers("pfexec pkg -R /zones/gold/root list -H old/only", "", said, status=1)
+    illumos.answers("pfexec pkg -R /zones/gold/root list -H -af old/only", "old/only  1.0-1  --o\n")
+    with pytest.raises(NotThere, match="obsolete"):
+        pkg.plan(illumos.host, ROOT, "install", "--accept", "old/only")
 
 
 def test_what_was_renamed_is_installed_under_its_new_name(illumos: Any) -> None:

@@ -12,6 +12,7 @@ from tests.support import KILLED, Lab, in_child, same
 from zonemgr import records
 from zonemgr.errors import CommandError, NotThere, UsageError, ZonemgrError
 from zonemgr.host import pkg
+from zonemgr.host.door import CallableHost
 from zonemgr.workflows import (
     building,
     disposable,
@@ -142,6 +143,18 @@ def test_what_the_installation_can_be_seeded_with() -> None:
     assert golden.seeded("nlipkg", removing, linked=False, **PLACE) == ((), removing)
     with pytest.raises(UsageError, match="cannot take the publisher"):
         golden.seeded("nlipkg", packages.parse(add_publishers="one|http://x.org/a&b"), linked=False, **PLACE)
+
+
+def test_what_the_installation_was_given_is_looked_for() -> None:
+    """pkg installs the one and passes over the other, which is obsolete, with exit 0."""
+    said = {
+        "list -H make old/only": (3, "make  1  i--\n", "pkg list: no packages matching …:\n  old/only\n"),
+        "list -H -af old/only": (0, "old/only  1.0-1  --o\n", ""),
+    }
+    host = CallableHost(lambda argv, *_: said[" ".join(argv[3:])], lambda _: None)
+    step = packages.ProvePackages("z", "p/z", "/zones/z", ("make", "old/only"), 60.0)
+    with pytest.raises(NotThere, match="package old/only is obsolete"):
+        step.change(host, pkg.Image(root="/zones/z/root"))
 
 
 # -- golden images -----------------------------------------------------------------------------------------------

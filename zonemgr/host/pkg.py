@@ -62,12 +62,14 @@ def install(
     """
     words = ("install", *_live(image), *(["--accept"] if accept else []), *packages)
     done = _change(host, image, *words, limit=limit)
-    if not host.dry_run:
-        _refuse_obsolete(host, image, packages)
+    refuse_obsolete(host, image, packages)
     return done
 
 
-def _refuse_obsolete(host: Host, image: Image, packages: Sequence[str]) -> None:
+def refuse_obsolete(host: Host, image: Image, packages: Sequence[str]) -> None:
+    """Raise NotThere for one of these that is not installed because it is obsolete; a dry run has nothing to see."""
+    if host.dry_run:
+        return
     missing = _not_installed(host, image, [word.partition("@")[0] for word in packages])
     for word in missing:
         known = _ask(host, image, "list", "-H", "-af", word, ok=range(256))
@@ -133,6 +135,8 @@ def plan(host: Host, image: Image, verb: str, *words: str, limit: float | None =
     if done.exit_code not in (0, NOTHING_TO_DO, NOT_LIVE):
         raise explained(done, verb, words)
     silent = pkgtext.silent(done.stdout)
+    if verb == "install" and done.exit_code == NOTHING_TO_DO:
+        refuse_obsolete(host, image, [word for word in words if not word.startswith("-")])
     if verb == "update":
         _refuse_guess(Done(done.exit_code != NOTHING_TO_DO, silent))
     return Plan(done.exit_code, silent)

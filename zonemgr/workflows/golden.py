@@ -220,6 +220,7 @@ def plan(host: Host, site: Site, recipe: Recipe) -> list[Step]:
         *before_configuration(host, things, run),
         building.ConfigureZone(name, run, configuration),
         building.InstallZone(name, home, run, recipe.seed, seconds.install_limit),
+        *_proved(recipe, home, zonepath, seconds.install_limit),
         snapshot("installed"),
         *packages.on_root(name, home, zonepath, recipe.change, seconds.install_limit),
         # Booted with everything in it: this imports the SMF manifests of what was added, too.
@@ -230,6 +231,13 @@ def plan(host: Host, site: Site, recipe: Recipe) -> list[Step]:
         snapshot("postinstalled"),
         building.PublishImage(name, home, ready),
     ]
+
+
+def _proved(recipe: Recipe, home: str, zonepath: str, limit: float) -> list[Step]:
+    """Nothing for an image whose installation was given no packages."""
+    options, words = recipe.seed[::2], recipe.seed[1::2]
+    asked = tuple(word for option, word in zip(options, words, strict=True) if option == "-e")
+    return [packages.ProvePackages(recipe.zone, home, zonepath, asked, limit)] if asked else []
 
 
 def marks(contents: imageset.ImageSet, things: furnish.Furniture) -> dict[str, str]:

@@ -184,6 +184,18 @@ class InstallPackages(OnImage):
         _told(pkg.install(host, image, *self.words, limit=self.limit))
 
 
+class ProvePackages(OnImage):
+    """What `zoneadm install -e` was given: pkg passes over one that is obsolete when others are installed."""
+
+    silent: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return f"look whether the packages of {self.zone} are there"
+
+    def change(self, host: Host, image: pkg.Image) -> None:
+        pkg.refuse_obsolete(host, image, self.words)
+
+
 class RemovePackages(OnImage):
     """What is not there need not be removed."""
 
