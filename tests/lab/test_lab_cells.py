@@ -164,7 +164,7 @@ class TestEnd:
     def test_stopping_kills_everything_and_leaves_no_mount(self, stage: Stage) -> None:
         before = mounts()
         pid, start = stage.boot()
-        stage.run("zlogin", "-S", "web", "(setsid sleep 71 &) ; sleep 72 &")
+        stage.run("zlogin", "-S", "web", "(/.lab/usr/bin/setsid sleep 71 &) ; sleep 72 &")
         assert running("sleep 71")
         assert running("sleep 72")
         stage.halt()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,6 +237,23 @@ class TestShell:
         (stage.root / "export/home/builder/.profile").write_text("export FROM=profile\n")
         ended = stage.run("zlogin", "-l", "builder", "web", 'echo "$FROM $LOGNAME ${.sh.version%% *}"')
         assert ended.stdout == "profile builder Version\n", ended
+
+
+@needs_namespaces[1]
+@needs_namespaces[0]
+def test_a_program_configures_builds_and_passes_its_check_in_a_zone(stage: Stage) -> None:
+    """With a configure script that asks what those of autoconf ask."""
+    shutil.copytree(Path(__file__).parent / "configured", stage.root / "export/configured")
+    said = stage.sh(
+        "mkdir /export/build && cd /export/build && ../configured/configure && gmake && gmake check"
+        " && gmake install DESTDIR=/export/made && ls -l /export/made/usr/bin/hello | cut -c1-10"
+    ).splitlines()
+    assert said[:3] == [
+        "checking build system type... x86_64-pc-solaris2.11",
+        "checking for a BSD-compatible install... /usr/bin/ginstall",
+        "checking whether the C compiler works... yes",
+    ]
+    assert said[-1] == "-rwxr-xr-x"
 
 
 def test_without_ksh93_it_is_bash_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
