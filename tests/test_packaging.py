@@ -200,7 +200,7 @@ def test_a_checkout_finds_the_data_that_is_edited_there() -> None:
 
 # --- what make asks of the machine
 
-TOOLS = ("sh", "cat", "echo", "gcc", "make", "python3", "apt-get")
+TOOLS = ("sh", "cat", "echo", "gcc", "make", "python3", "apt-get", "ksh93")
 
 
 @pytest.fixture
@@ -240,6 +240,15 @@ def test_a_bare_machine_is_told_the_one_line_that_brings_it_all(machine: Path) -
     for tool in ("gcc", "make", "python3"):
         (machine / tool).unlink()
     assert brings(prereqs(machine)) == ["python3", "python3-venv", "gcc", "libc6-dev", "make"]
+
+
+def test_ksh93_is_recommended_and_comes_with_what_is_needed(machine: Path) -> None:
+    (machine / "ksh93").unlink()
+    ended = prereqs(machine)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr == "Labs are more like illumos with ksh93: apt-get install -y ksh93u+m\n"
+    (machine / "make").unlink()
+    assert brings(prereqs(machine)) == ["make", "ksh93u+m"]
 
 
 def test_python_without_its_venv_module_is_named(machine: Path) -> None:

@@ -222,6 +222,15 @@ class TestShell:
             assert [line.split()[:2] for line in said.splitlines()] == [["script", "2"], ["script", "1"]]
             assert "93u" in said
 
+    def test_ps_shows_programs_as_they_were_called(self, stage: Stage) -> None:
+        (stage.root / "export/waits").write_text("#!/bin/sh\ntail -f /dev/null & ps -ef\nkill $!\n")
+        (stage.root / "export/waits").chmod(0o755)
+        said = stage.sh("/export/waits")
+        shown = [line.split(None, 7)[7] for line in said.splitlines()]
+        assert {"sh /export/waits", "tail -f /dev/null", "ps -ef"} <= set(shown)
+        assert ".lab" not in said
+        assert "posix" not in said
+
     def test_it_reads_standard_input_and_ends_as_its_script_does(self, lab: Path) -> None:
         ended = run(lab, "sh", "-s", "word", stdin='print "in $1"; exit 7\n')
         assert (ended.returncode, ended.stdout) == (7, "in word\n")

@@ -26,6 +26,11 @@ HIDDEN = ("zonemgr-zoned", "zonemgr-lab")  # beside a cell, see kernel; the lab'
 IDLE = "sleep 2147483647"  # what a cell's first process waits for; see cell
 
 
+# Where the lab's programs are, and those of the machine that stand in for illumos' (see programs).
+PROGRAMS = ("/usr/bin/", "/usr/sbin/", "/sbin/", "/bin/", "/.lab/tools/")
+MACHINES = "/.lab/usr/"
+
+
 @dataclass(frozen=True)
 class Process:
     pid: int
@@ -274,12 +279,13 @@ def _raw(entry: Path, ticks: int, booted: float) -> _Raw:
     end = text.rindex(")")
     comm, fields = text[text.index("(") + 1 : end], text[end + 2 :].split()
     words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").rstrip("\0").split("\0")
+    comm, words = _as_started(comm, words)
     ids = {line.split(":")[0]: line.split()[1:] for line in (entry / "status").read_text().splitlines()}
     return _Raw(
         pid=int(entry.name),
         parent=int(fields[1]),
         comm=comm,
-        words=tuple(_as_started(words)),
+        words=tuple(words),
         state={"R": "O", "Z": "Z", "X": "Z", "T": "T", "t": "T"}.get(fields[0], "S"),
         group=int(fields[2]),
         session=int(fields[3]),
@@ -295,11 +301,18 @@ def _raw(entry: Path, ticks: int, booted: float) -> _Raw:
     )
 
 
-def _as_started(words: list[str]) -> list[str]:
-    """An emulated command by its own name, without the interpreter that the lab runs it with."""
-    if len(words) > 2 and words[1] == "-IS" and words[2].startswith(("/usr/bin/", "/usr/sbin/")):
-        return [words[2].rsplit("/", 1)[-1].removeprefix("lab-"), *words[3:]]
-    return words
+def _as_started(comm: str, words: list[str]) -> tuple[str, list[str]]:
+    """Name and words of a program as it was called, without what the lab runs it with (see programs, shells)."""
+    if len(words) > 2 and words[1] == "-IS" and words[2].startswith(PROGRAMS):
+        return comm, [words[2].rsplit("/", 1)[-1].removeprefix("lab-"), *words[3:]]
+    for option in (["+o", "posix"], ["--posix"]):
+        if words[1 : 1 + len(option)] == option:
+            rest = words[1 + len(option) :]
+            script = bool(rest) and not rest[0].startswith("-")
+            return rest[0].rsplit("/", 1)[-1][:15] if script else "sh", [words[0], *rest]
+    if words and words[0].startswith(MACHINES):
+        return comm, [words[0].rsplit("/", 1)[-1], *words[1:]]
+    return comm, words
 
 
 def _space(pid: int) -> str:
