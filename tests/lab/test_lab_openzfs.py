@@ -19,6 +19,7 @@ from zonemgr.lab import zfs as lab_zfs
 from zonemgr.lab.call import Call
 from zonemgr.lab.openzfs import lifecycle, mounts
 from zonemgr.lab.openzfs.machine import Machine
+from zonemgr.lab.power import reboot
 from zonemgr.lab.world import LabError, World
 
 BASE = "tank/lab"
@@ -399,6 +400,27 @@ def test_destroying_the_lab_removes_what_is_its_own_below_the_dataset(host: Told
         ["destroy", "tank/lab"],
     ]
     assert not lab.exists()
+
+
+def test_the_status_names_the_dataset(host: Told, tmp_path: Path) -> None:
+    assert labs.status(tmp_path / "lab")["zfs"] == BASE
+
+
+def test_a_power_cut_leaves_mounting_to_the_next_boot(host: Told) -> None:
+    """The mounts were in the namespace of the host that is gone; outside of it nothing may be mounted."""
+    host.world.put(mounts.BOOT_ENVIRONMENT, "rpool/ROOT/openindiana")
+    host.path("/zones/left").mkdir(parents=True)
+    reboot(host.world)
+    assert host.asked() == []
+    assert lab_zfs.mounts(host.world) == [("rpool/ROOT/openindiana", "/")]
+
+
+def test_a_lab_half_made_is_removed_without_its_zfs(host: Told, tmp_path: Path) -> None:
+    host.world.close()
+    (tmp_path / "lab/lab.json").unlink()
+    labs.destroy(tmp_path / "lab")
+    assert host.asked() == []
+    assert not (tmp_path / "lab").exists()
 
 
 def test_a_dataset_of_another_lab_is_left_alone(host: Told, tmp_path: Path) -> None:

@@ -286,6 +286,7 @@ def status(directory: Path) -> dict[str, Any]:
             "directory": str(directory),
             "flavour": open_world.flavour,
             "latency": open_world.latency,
+            **({"zfs": open_world.pool} if open_world.pool else {}),
             **_running(lab),
             "zones": _zones(open_world),
             "commands": open_world.db.execute("select count(*) from log").fetchone()[0],
