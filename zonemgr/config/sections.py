@@ -53,7 +53,9 @@ class Giz:
     dataset: str = _setting("rpool/zones/giz", "The dataset that holds all of them.", fault=Dataset.fault)
     mountpoint: str = _setting("/zones/giz", "Where it is mounted; zone paths are below.", fault=_no_path)
     compression: str = _setting("gzip-9", "Written once, read often: small is best.", choices=COMPRESSIONS)
-    brand: str = _setting("", "Empty: nlipkg on OpenIndiana, lipkg on OmniOS.", fault=_no_word)
+    brand: str = _setting(
+        "", "Empty: one that is not linked: nlipkg on OpenIndiana, ipkg on OmniOS.", fault=_no_word
+    )
     template: str = _setting("", "For zonecfg's create -t. Empty: the one of the brand.", fault=_no_word)
     packages: tuple[str, ...] = _setting((), "Installed in every new image, beside those asked for.")
 

@@ -210,6 +210,15 @@ def contents(host: Host, image: Image) -> dict[str, str]:
     return {name: fmri for fmri, name in fmris}
 
 
+def version(host: Host, image: Image, package: str) -> str:
+    """The installed version of one package, as its full FMRI has it; empty when it is not installed."""
+    found = _ask(host, image, "list", "-H", "-v", package, ok=(0, 1))
+    if found.exit_code and not pkgtext.NO_SUCH.search(found.stderr):
+        raise found.error()
+    fmris = re.findall(rf"^pkg://[^/\s]+/{re.escape(package)}@(\S+)\s", found.stdout, re.MULTILINE)
+    return fmris[0] if fmris else ""
+
+
 def publishers(host: Host, image: Image, *, enabled: bool = False) -> list[Publisher]:
     """Publishers in order of rank, with the origins in use (mirrors are left out); with `enabled` only those.
 

@@ -17,6 +17,7 @@ from zonemgr.workflows.job import Site, glimpse, job
 from zonemgr.workflows.steps import Step
 
 # The brands that `zoneadm install -e PACKAGE` works for (facts sheet 3.2); other roots are filled afterwards.
+UNLINKED_TEMPLATES = ("OInlipkg", "SUNWipkg", "SUNWdefault")
 SEEDED_BRANDS = ("ipkg", "lipkg", "nlipkg")
 # These keep their root in ROOT/zbe, below a zonepath dataset that may be made beforehand.
 IPS_BRANDS = (*SEEDED_BRANDS, "sparse", "pkgsrc")
@@ -284,7 +285,7 @@ def set_up(site: Site, name: str, things: furnish.Furniture) -> list[Step]:
 
 
 def brand_for(host: Host, site: Site, request: GoldenRequest) -> tuple[str, str]:
-    """Brand and template: as asked, else as configured, else nlipkg on OpenIndiana and lipkg on OmniOS.
+    """Brand and template: as asked, else as configured, else nlipkg on OpenIndiana and ipkg on OmniOS.
 
     The predecessor's command lines name a template where a brand is meant (`-b SUNWipkg`); it is taken as one.
     """
@@ -306,14 +307,28 @@ def brand_for(host: Host, site: Site, request: GoldenRequest) -> tuple[str, str]
 
 
 def default_brand(host: Host) -> tuple[str, str]:
-    """Brand and template of a host that was told neither: non-linked zones on OpenIndiana, else zonecfg's default."""
-    for template in ("OInlipkg", "SUNWdefault"):
+    """Brand and template of a host that was told neither: zones that are not linked, else zonecfg's default.
+
+    Each zone of a linked brand (lipkg on OmniOS, ipkg on OpenIndiana) is a child of the host's own package image, so
+    that every clone takes part in the host's pkg operations, and a half-made one breaks them.
+    """
+    for template in UNLINKED_TEMPLATES:
         brand = brand_of(host, template)
         if brand:
             return brand, template
     raise NotThere(
         "this host has no zone templates", hint="see: ls /etc/zones/*.xml; or name a brand with -b"
     )
+
+
+def former_brand(host: Host, site: Site, brand: str, template: str) -> str:
+    """The brand that images of this host were given before one that is not linked was the default, or nothing.
+
+    Only for who has named no brand: neither in the request nor in the settings.
+    """
+    if brand or template or site.config.giz.brand or site.config.giz.template or brand_of(host, "OInlipkg"):
+        return ""
+    return brand_of(host, "SUNWdefault")
 
 
 def template_brand(host: Host, template: str) -> str:

@@ -211,6 +211,9 @@ def seek(
     wanted = _wanted(look, site, wish, base, own, extras(wishes))
     images = served(look, site, rows)
     same = exact(wanted, images, origin)
+    if same is None and base is None:
+        former = golden.former_brand(look, site, wish.brand, wish.template)
+        same = exact(replace(wanted, brand=former), images) if former else None
     if same is not None:
         return Sought(wanted, same.name, found=True)
     start = None

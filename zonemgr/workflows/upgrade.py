@@ -26,6 +26,7 @@ from zonemgr.workflows import (
     imageset,
     naming,
     packages,
+    release,
     surplus,
     survey,
     teardown,
@@ -108,7 +109,8 @@ def _upgrade(site: Site, name: str, terms: Terms) -> Result:
     changes, silent = _pending(site, name, run)
     if not changes:
         message = "no updates, as far as is known" if silent else ""
-        return Result(name, UNCHANGED, message=message, notes=silent)
+        return Result(name, UNCHANGED, message=message, notes=(*silent, *_older(site, name)))
+    release.refuse_plan(site.host, name, changes)
     if site.host.dry_run:
         return Result(name, DUE, changes=changes)
     try:
@@ -170,6 +172,19 @@ def _refreshed(site: Site, image: Managed) -> tuple[str, ...]:
     where = packages.image_of(site.host, image.name, image.dataset, image.row.path)
     done = pkg.refresh(site.host, where, limit=site.config.host.install_limit)
     return tuple(map(str, done.silent))
+
+
+def _packages_of(site: Site, image: Managed) -> pkg.Image:
+    return packages.image_of(site.host, image.name, image.dataset, image.row.path)
+
+
+def _older(site: Site, name: str) -> tuple[str, ...]:
+    """What is to be said of an image whose release the host has left behind."""
+    image = survey.managed(glimpse(site), name, survey.GIZ)
+    if site.host.dry_run or not _root_is_mounted(site, image):
+        return ()
+    told = release.older(site.host, name, _packages_of(site, image))
+    return (told,) if told else ()
 
 
 def _plan_of(site: Site, image: Managed) -> tuple[PackageChange, ...]:
@@ -251,14 +266,16 @@ def _carry_out(site: Site, name: str, terms: Terms, run: RunId, changes: tuple[P
         if work.record is not None:  # the report names a few
             work.record.stdout("".join(f"{change}\n" for change in changes).encode())
         work.do(*_plan(look, site, image, run), look=look)
+        if not site.host.dry_run:
+            release.refuse_newer(site.host, name, _packages_of(site, image))
         work.do(*_versions(site, image), building.TakeSnapshot(name, image.dataset, upgraded, run))
         _prove_in_clone(work, image, canary, upgraded, terms)
         going = surplus.planned(glimpse(site), image, upgraded, terms.keep)
         work.do(going, building.PublishImage(name, image.dataset, upgraded, current))
         work.keep_only([step for step in work.begun if step is not going])
         trouble = surplus.finish(work, going)
-    made = Result(name, UPGRADED, snapshot=upgraded, changes=changes, run=run)
-    return replace(made, notes=(trouble,)) if trouble else replace(made, dropped=going.names)
+    made = Result(name, UPGRADED, snapshot=upgraded, changes=changes, run=run, notes=_older(site, name))
+    return replace(made, notes=(*made.notes, trouble)) if trouble else replace(made, dropped=going.names)
 
 
 def _plan(look: Host, site: Site, image: Managed, run: RunId) -> list[Step]:
