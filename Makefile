@@ -1,4 +1,4 @@
-# For GNU make. Nothing but python3 (3.11 or newer, with its venv module), make and gcc has to be there first;
+# For GNU make, which is gmake on illumos. Nothing but python3 (3.11 or newer, with its venv module), make and gcc has to be there first;
 # scripts/prereqs says what is missing and how to get it. Everything else goes into .venv.
 
 PYTHON ?= python3

@@ -45,8 +45,14 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+tools= make=make
 if [ "$(uname -s)" = SunOS ]; then
-	zonemgr_there=$ZONEMGR
+	zonemgr_there=$ZONEMGR make=gmake
+	# A new zone has neither a compiler nor make on illumos.
+	case $(cat /etc/release) in
+		*OmniOS*) tools='-p developer/gcc14 -p developer/linker -p system/header -p developer/build/gnu-make' ;;
+		*) tools='-p developer/gcc-14 -p system/header -p developer/build/gnu-make' ;;
+	esac
 	say "This is an illumos host: the zones will be real"
 else
 	zonemgr_there=zonemgr
@@ -56,7 +62,7 @@ else
 fi
 
 say "A golden image: installed, booted once, snapshot, served"
-show create-giz -z "$image"
+show create-giz -z "$image" $tools
 
 say "A small C program to build, in $src on the host"
 on mkdir -p "$src"
@@ -65,7 +71,7 @@ on ls "$src"
 
 say "Build it in a disposable zone: cloned, booted, built, discarded"
 show exec-diz -c "$image" --mount-lofs "$src" --exec-cwd "$src" \
-	--exec-cmd "make clean all CC=gcc && echo Built in zone \$(uname -n). Its commonest words: && ./tally -n 3 words.c"
+	--exec-cmd "$make clean all CC=gcc && echo Built in zone \$(uname -n). Its commonest words: && ./tally -n 3 words.c"
 
 say "Its artefact is back on the host, the zone is gone"
 on ls -l "$src/tally"
@@ -74,7 +80,7 @@ show list
 say "A build that fails: its own exit status, and the zone kept for a look"
 status=0
 show exec-diz -c "$image" -z demo-kept --mount-lofs "$src" --exec-discard onsuccess --exec-cwd "$src" \
-	--exec-cmd "make broken CC=gcc" || status=$?
+	--exec-cmd "$make broken CC=gcc" || status=$?
 echo "exit status $status" >&2
 [ "$status" -ne 0 ] || { echo "the broken build did not fail" >&2; exit 1; }
 show list -cv

@@ -218,6 +218,37 @@ def prereqs(machine: Path) -> Ended:
     return run(sh, ROOT / "scripts/prereqs", environ={"PATH": str(machine), "PYTHON": "python3"})
 
 
+ILLUMOS = {
+    "  OmniOS v11 r151058\n":
+        "runtime/python-313 developer/gcc14 developer/linker system/header developer/build/gnu-make",
+    "             OpenIndiana Hipster 2025.10 (powered by illumos)\n":
+        "runtime/python-313 developer/gcc-14 system/header developer/build/gnu-make",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("release", ILLUMOS, ids=["omnios", "openindiana"])
+def test_illumos_hosts_are_told_what_pkg_brings(machine: Path, tmp_path: Path, release: str) -> None:
+    (tmp_path / "release").write_text(release)
+    for tool in ("gcc", "make", "python3"):
+        (machine / tool).unlink()
+    environ = {"PATH": str(machine), "PYTHON": "python3", "RELEASE": str(tmp_path / "release")}
+    ended = run(shutil.which("sh") or "/bin/sh", ROOT / "scripts/prereqs", environ=environ)
+    assert ended.returncode == 1
+    assert f"    pkg install {ILLUMOS[release]}\n" in ended.stderr
+    assert "gmake" in ended.stderr and "apt-get" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["SmartOS", "Tribblix"])
+def test_distributions_that_cannot_be_used_are_named_with_the_reason(
+    machine: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "release").write_text(f"   {name} m34\n")
+    environ = {"PATH": str(machine), "PYTHON": "python3", "RELEASE": str(tmp_path / "release")}
+    ended = run(shutil.which("sh") or "/bin/sh", ROOT / "scripts/prereqs", environ=environ)
+    assert ended.returncode == 1
+    assert f"does not work on {name}: " in ended.stderr and "lab" not in ended.stderr
+
+
 def script(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")

@@ -78,3 +78,7 @@ class CommandTimeout(CommandError):
 
 class CommandNotFound(ZonemgrError):
     """A host command does not exist, so this is not an illumos host."""
+
+
+class Unsupported(ZonemgrError):
+    """A distribution of illumos whose zones zonemgr cannot make."""

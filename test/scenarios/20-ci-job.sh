@@ -7,7 +7,7 @@ scratch "$src"
 cp -R "$HERE/hello-c/." "$src"
 
 say "a build that works: its artefact is on the host, the zone is gone"
-"$ZONEMGR" -q exec-diz -c "$IMAGE" --mount-lofs "/work|$src" --exec-cwd /work --exec-cmd 'make clean check CC=gcc' \
+"$ZONEMGR" -q exec-diz -c "$IMAGE" --mount-lofs "/work|$src" --exec-cwd /work --exec-cmd "$GMAKE clean check CC=gcc" \
 	> "$src/out" 2> "$src/err" || { cat "$src/err" >&2; fail "the build failed"; }
 grep -q '^ok  ' "$src/out" || fail "the output of the build is not on stdout"
 [ -x "$src/tally" ] || fail "there is no artefact"

@@ -40,4 +40,14 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-image() { "$ZONEMGR" is-giz -Q -z "$IMAGE" 2>/dev/null || "$ZONEMGR" -q create-giz -z "$IMAGE" >/dev/null; }
+# What builds need in a zone: on illumos a new one has neither a compiler nor make, and GNU make is gmake there. A lab
+# shows its machine's.
+TOOLS= GMAKE=make
+if [ "$(uname -s)" = SunOS ] && [ ! -d /.lab ]; then
+	GMAKE=gmake
+	case $(cat /etc/release) in
+		*OmniOS*) TOOLS='-p developer/gcc14 -p developer/linker -p system/header -p developer/build/gnu-make' ;;
+		*) TOOLS='-p developer/gcc-14 -p system/header -p developer/build/gnu-make' ;;
+	esac
+fi
+image() { "$ZONEMGR" is-giz -Q -z "$IMAGE" 2>/dev/null || "$ZONEMGR" -q create-giz -z "$IMAGE" $TOOLS >/dev/null; }

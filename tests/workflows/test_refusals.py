@@ -13,7 +13,7 @@ from zonemgr.config import Config
 from zonemgr.errors import ZonemgrError
 from zonemgr.host import zoneadm
 from zonemgr.model import ZoneName, ZoneState
-from zonemgr.workflows import disposable, execute, golden, life, snaps, teardown
+from zonemgr.workflows import disposable, execute, golden, host_setup, life, snaps, teardown
 from zonemgr.workflows.disposable import DisposableRequest
 
 Story = Callable[[Lab], object]
@@ -210,3 +210,15 @@ def test_a_zone_that_lost_one_of_its_mounts_neither_verifies_nor_boots(lab: Lab)
         life.boot(lab.site(), GOLDEN)
     assert failed.value.hint == "make that directory on the host, or do not mount it"
     assert zoneadm.state(lab.door(), GOLDEN) is ZoneState.INSTALLED
+
+
+@pytest.mark.parametrize(
+    ("release", "why"),
+    [("                       SmartOS 20250821T000000Z x86_64\n", "SmartOS: it has no IPS"),
+     ("Tribblix m34\n", "Tribblix: the brands of its zones have no clone")],
+)  # fmt: skip
+def test_other_distributions_are_refused_by_name(lab: Lab, release: str, why: str) -> None:
+    """With the reason, and not with advice to try the lab: this is an illumos host."""
+    (lab.world.host / "etc/release").write_text(release)
+    for story in (diz(), giz(zone="more"), lambda lab: host_setup.setup(lab.site())):
+        _refused(lab, story, f"does not work on {why}", exit_code=1)

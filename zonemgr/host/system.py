@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterable
 
-from zonemgr.errors import CommandNotFound, ZonemgrError
+from zonemgr.errors import CommandNotFound, Unsupported, ZonemgrError
 from zonemgr.host.door import NOT_ILLUMOS, Host
 from zonemgr.model import BootEnvironment, Identity
 
@@ -26,6 +26,23 @@ EVERYTHING = "Primary Administrator"
 # Without it nothing is refused, but zoneadm, zonecfg and pkg, which pfexec makes root's, cannot be ended: /usr/bin/kill
 # with proc_owner (gate, lib/libsecdb/exec_attr.txt; os/cred.c: hasprocperm). zonemgr then waits for them.
 ENDING = "Process Management"
+
+
+# Why zonemgr cannot work on a distribution, by the word that its /etc/release has.
+UNSUPPORTED = {
+    "SmartOS": "it has no IPS packages, vmadm owns its zones, and its root is read-only",
+    "Tribblix": "the brands of its zones have no clone -s and -X, and its packages are SVR4's, not IPS",
+}
+
+
+def check_distribution(host: Host) -> None:
+    """Raise Unsupported, with the reason, on a distribution whose zones zonemgr cannot make."""
+    told = read_file(host, "/etc/release") or ""
+    for name, why in UNSUPPORTED.items():
+        if name in told:
+            raise Unsupported(
+                f"zonemgr does not work on {name}: {why}", hint="it works on OpenIndiana and OmniOS"
+            )
 
 
 def in_global_zone(host: Host) -> bool:

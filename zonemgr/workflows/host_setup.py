@@ -52,6 +52,7 @@ def setup(site: Site, *, group: str = "", user: str = "") -> list[Item]:
     """
     look = glimpse(site)
     zoneadm.list_zones(look)  # raises in a non-global zone, and where there is no zoneadm
+    system.check_distribution(look)
     run = records.new_run_id()
     root = _acts_as_root(look)
     plans = [_etc(look, root), *(_dataset(look, site, kind, run, root) for kind in (survey.GIZ, survey.DIZ))]

@@ -21,9 +21,11 @@ class NotAllowed(ZonemgrError):
 def require(host: Host, *needs: str) -> None:
     """Raise unless this is a global zone and the caller's profiles cover `needs` (keys of TOOLS).
 
+    Raises Unsupported on a distribution whose zones cannot be made.
     Root needs none; with an elevation other than pfexec it is that command's business.
     """
     zoneadm.list_zones(host)  # raises in a non-global zone, and where there is no zoneadm
+    system.check_distribution(host)
     if tuple(host.elevate) != ("pfexec",):
         return
     me = system.identity(host)
