@@ -1,4 +1,4 @@
-"""zoneadm: the words it is given, the records and refusals it answers with (facts sheet 1 to 3)."""
+"""zoneadm: the words it is given, the records and refusals it answers with."""
 
 from __future__ import annotations
 

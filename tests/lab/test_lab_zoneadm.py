@@ -50,6 +50,33 @@ def test_usage_goes_to_stderr_with_exit_2(host: ZoneHost, argv: tuple[str, ...])
     assert "unmount" not in ended.stderr  # private
 
 
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (("-z", "x", "-R", "tmp", "list"), 1, "zoneadm: zone 'x': root path must be absolute.\n"),
+        (("-R", "/nosuch", "-z", "x", "list"), 1, "zoneadm: root path must be a directory.\n"),
+        (("-u", "junk", "list"), 1, "zoneadm: illegal UUID value specified\n"),
+        (("-z", "x", "-u", "junk", "list"), 1, "zoneadm: zone 'x': illegal UUID value specified\n"),
+        (("-z", "global", "apply"), 0, ""),
+        (("-z", "global", "install"), 1, "zoneadm: zone 'global': missing or invalid brand\n"),
+    ],
+)
+def test_what_is_looked_at_before_any_zone(
+    host: ZoneHost, argv: tuple[str, ...], status: int, said: str
+) -> None:
+    host.configure("x")
+    ended = host.run("zoneadm", *argv)
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (status, "", said)
+
+
+@pytest.mark.parametrize(("typed", "asked", "then"), [(" \ny\n", 2, "configured"), ("\x04", 1, "installed")])
+def test_only_an_empty_line_is_no_answer(host: ZoneHost, typed: str, asked: int, then: str) -> None:
+    host.install("x")
+    ended = host.on_terminal("zoneadm", "-z", "x", "uninstall", typed=typed)
+    assert ended.stdout.count("Are you sure you want to uninstall zone x (y/[n])? ") == asked
+    assert (ended.exit_code, host.state("x")) == (0, then)
+
+
 def test_help_is_an_answer_not_a_complaint(host: ZoneHost) -> None:
     ended = host.run("zoneadm", "help")
     assert (ended.exit_code, ended.stderr) == (0, "")

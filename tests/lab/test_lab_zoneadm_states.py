@@ -1,4 +1,4 @@
-"""zoneadm's state table (facts sheet 1.4): every subcommand in every state, on both flavours."""
+"""zoneadm's state table: every subcommand in every state, on both flavours."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """zoneadm: which zones there are, and taking one from state to state.
 
-Facts sheet 1 to 3. zoneadm exits 0 where the zone is already there (boot on a running zone, halt on an
-installed one), so those are successes here; halt on a configured zone and shutdown on an installed one are
-failures. After a change, read the state again: exit 0 of clone and uninstall says little (brand-findings,
-section 5).
+zoneadm(8) exits 0 where the zone is already there (boot on a running zone, halt on an installed one), so those are
+successes here; halt on a configured zone and shutdown on an installed one are failures. After a change, read the state
+again: exit 0 of clone and uninstall says little, as the brands' scripts end well after many a failure.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def list_zones(host: Host) -> list[ZoneRow]:
     """All zones in every state, `global` among them: the active in order of boot, then the others as
     configured.
 
-    Facts sheet 2. Raises ZonemgrError inside a non-global zone, where only that zone is listed.
+    Raises ZonemgrError inside a non-global zone, where only that zone is listed.
     """
     rows = parse_list(host.ask("zoneadm", "list", "-cp").stdout)
     if not any(row.is_global for row in rows):
@@ -78,7 +77,7 @@ def _row(line: str) -> ZoneRow:
 
 
 def verify(host: Host, zone: ZoneName) -> None:
-    """Raises CommandError or ZonemgrError with what could not be verified (facts sheet 3.1).
+    """Raises CommandError or ZonemgrError with what could not be verified.
 
     The exit status alone proves little: of several `fs` only the last one decides it (verify_filesystems in
     zoneadm.c), and for a zonepath that is gone there is a warning. A question that needs privilege.
@@ -108,7 +107,7 @@ def _quoted(words: Sequence[str]) -> list[str]:
 
 
 def install(host: Host, zone: ZoneName, *options: str, limit: float | None = None) -> None:
-    """configured → installed; `options` are the brand's (3.2). A failure leaves the zone `incomplete`.
+    """configured → installed; `options` are the brand's. A failure leaves the zone `incomplete`.
 
     Why it failed a brand may say on stdout (OpenIndiana's do), so that is in the error, too.
     """
@@ -135,7 +134,7 @@ def clone(
 ) -> list[str]:
     """configured → installed, from `snapshot` (`name` or `ds@name`) or a new one; returns the warnings.
 
-    Facts sheet 3.3. A failed reset of the new zone's identity ends with exit 0 and only `ERROR:` lines tell
+    A failed reset of the new zone's identity ends with exit 0 and only `ERROR:` lines tell
     of it, so these raise ZonemgrError; the zone is then `installed` with the golden identity. On OmniOS
     such lines may go to ZONEPATH/log/zone.log instead.
     """
@@ -189,7 +188,10 @@ def halt(host: Host, zone: ZoneName, *, limit: float | None = None) -> None:
 
 
 def shutdown(host: Host, zone: ZoneName, *, limit: float | None = None) -> None:
-    """running → installed by the zone's own shutdown. zoneadm itself gives up after about 100 s (1.6)."""
+    """running → installed by the zone's own shutdown.
+
+    zoneadm itself gives up after about 100 s: what the stop method of svc:/system/zones may take.
+    """
     _change(host, zone, "shutdown", limit=limit)
 
 
@@ -204,7 +206,7 @@ def ready(host: Host, zone: ZoneName, *, limit: float | None = None) -> None:
 
 
 def mount(host: Host, zone: ZoneName, *, force: bool = False, limit: float | None = None) -> None:
-    """installed → mounted, the maintenance state of 1.5; `force` also takes an incomplete zone."""
+    """installed → mounted, in which nothing of it runs but zlogin -S gets in; `force` also takes an incomplete zone."""
     _change(host, zone, "mount", *(("-f",) if force else ()), limit=limit)
 
 
@@ -214,7 +216,7 @@ def unmount(host: Host, zone: ZoneName, *, limit: float | None = None) -> None:
 
 
 def uninstall(host: Host, zone: ZoneName, *, limit: float | None = None) -> None:
-    """installed or incomplete → configured. What it destroys besides: facts sheet 3.4; prove afterwards."""
+    """installed or incomplete → configured. The brand destroys snapshots along with it; prove afterwards."""
     _change(host, zone, "uninstall", "-F", limit=limit)
 
 

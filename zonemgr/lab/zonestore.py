@@ -17,7 +17,7 @@ from zonemgr.lab.world import FIRST_DAY, SCHEMA, World
 if TYPE_CHECKING:
     from zonemgr.lab.zonecfg.document import Document
 
-# States of active zones as `zoneadm` prints them (facts sheet 1.1); the index knows the other three only.
+# States of active zones as `zoneadm` prints them (zone_state_str of libzonecfg); the index knows the other three only.
 ACTIVE = ("ready", "running", "shutting_down", "down", "mounted")
 STORED = ("configured", "incomplete", "installed")
 
@@ -33,7 +33,7 @@ SCHEMA.append(
 
 
 class StoreError(Exception):
-    """A libzonecfg failure; the text is libzonecfg's own (facts sheet 5.8)."""
+    """A libzonecfg failure; the text is that of zonecfg_strerror."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def entry(world: World, name: str) -> IndexEntry | None:
 
 
 def set_state(world: World, name: str, state: str) -> None:
-    """Write a stored state; gives a uuid on leaving `configured`, drops it on return (facts sheet 1.1).
+    """Write a stored state; gives a uuid on leaving `configured`, drops it on return (putzoneent of libzonecfg).
 
     As on illumos a step down from installed to incomplete gives a new uuid.
     """
@@ -427,7 +427,7 @@ _HEAD = (
     "# DO NOT EDIT: zoneadm(8) and zonecfg(8) write this file and drop any change made by hand.\n"
     "#\n"
 )
-# template -> (its zone name, brand, ip-type); no ip-type means shared (facts sheet 14, recordings)
+# template -> (its zone name, brand, ip-type); no ip-type means shared (recorded from zonecfg of both)
 TEMPLATES: dict[str, dict[str, tuple[str, str, str]]] = {
     "openindiana": {
         "SUNWblank": ("blank", "ipkg", ""),

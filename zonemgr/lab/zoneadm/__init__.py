@@ -14,7 +14,7 @@ import re
 
 from zonemgr.lab import brands, zonestore
 from zonemgr.lab.brands.hook import Killed
-from zonemgr.lab.brands.options import getopt
+from zonemgr.lab.brands.options import Parsed, getopt
 from zonemgr.lab.call import Call
 from zonemgr.lab.world import HOST_BOOT, World
 from zonemgr.lab.zoneadm import words
@@ -44,7 +44,7 @@ def zoneadm(call: Call) -> int:
     if given.wrong or given.has("?"):
         return _bad_options(call, given.wrong, given.missing)
     if given.has("R"):
-        return _other_root(call, given.get("R"))
+        return _other_root(call, given)
     if not given.rest:
         call.err(words.usage(explicit=False))
         return USAGE
@@ -64,12 +64,19 @@ def _bad_options(call: Call, wrong: list[str], missing: list[str]) -> int:
     return USAGE
 
 
-def _other_root(call: Call, root: str) -> int:
+def _other_root(call: Call, given: Parsed) -> int:
+    letters = [letter for letter, _ in given.options]
+    named = "z" in letters[: letters.index("R")]  # options are looked at one after the other
+    root, prefix = given.get("R"), _prefix(given.get("z") if named else None)
     if not root.startswith("/"):
-        return call.fail("zoneadm: root path must be absolute.")
+        return call.fail(f"{prefix}root path must be absolute.")
     if not call.world.path(root).is_dir():
-        return call.fail("zoneadm: root path must be a directory.")
+        return call.fail(f"{prefix}root path must be a directory.")
     return call.fail("lab: zoneadm -R is not emulated")
+
+
+def _prefix(zone: str | None) -> str:
+    return "zoneadm: " if zone is None else f"zoneadm: zone '{zone}': "
 
 
 def _run(call: Call, named: str | None, uuid: str, rest: list[str]) -> int:
@@ -93,7 +100,7 @@ def _target(call: Call, named: str | None, uuid: str) -> str:
     zone = named or ""
     if uuid:
         if not re.fullmatch(UUID, uuid):
-            call.err("zoneadm: illegal UUID value specified\n")
+            call.err(f"{_prefix(named)}illegal UUID value specified\n")
             raise Stop(ERROR)
         found = [entry.name for entry in zonestore.index(call.world) if entry.uuid.lower() == uuid.lower()]
         zone, named = (found[0], found[0]) if found else (zone, named)

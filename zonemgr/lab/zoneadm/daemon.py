@@ -282,10 +282,10 @@ def start(daemon: Daemon, state: str, args: str) -> None:
     try:
         words, init = bootargs.filtered(daemon, args)
         _init_is_there(daemon, init)
-        _scripted_failure(daemon, "boot")
         daemon.step("kernel", f"init={init}")
         daemon.step("kernel", f"bootargs={words}")
         daemon.step("kernel", f"zone_boot {daemon.zone}")
+        _scripted_failure(daemon, "boot")
         platform.run_init(daemon, words)
         if not daemon.changed(state, BOOT):
             raise Failed

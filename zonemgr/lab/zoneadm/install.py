@@ -198,6 +198,9 @@ def uninstall(request: Request) -> int:
     return OK
 
 
+END_OF_FILE = "\x04"  # typed at a terminal that nobody stands in for
+
+
 def _confirmed(request: Request) -> bool:
     call = request.call
     if not call.terminal:
@@ -205,7 +208,7 @@ def _confirmed(request: Request) -> bool:
     while True:
         call.out(f"Are you sure you want to uninstall zone {request.zone} (y/[n])? ")
         line = call.stdin.readline().decode("utf-8", "replace")
-        if not line.strip() or line[:1].lower() == "n":
+        if line in ("", "\n", END_OF_FILE) or line[:1].lower() == "n":
             return False
         if line[:1].lower() == "y":
             return True

@@ -1,6 +1,6 @@
 """What a zone's links carry while it is up: addresses, and the protection that comes with an allowed one.
 
-It stands in the link's row (facts sheet 7.4): dladm shows the protection, the zone is told the addresses.
+It stands in the link's row: dladm shows the protection, the zone is told the addresses.
 """
 
 from __future__ import annotations

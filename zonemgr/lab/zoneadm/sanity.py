@@ -1,4 +1,4 @@
-"""What zoneadm checks before a subcommand does anything, in its order (facts sheet 1.3 and 1.4)."""
+"""What zoneadm checks before a subcommand does anything, in its order (sanity_check of zoneadm.c)."""
 
 from __future__ import annotations
 

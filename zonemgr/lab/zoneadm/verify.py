@@ -1,4 +1,4 @@
-"""What zoneadm verifies of a zone's configuration before it uses it (facts sheet 3.1)."""
+"""What zoneadm verifies of a zone's configuration before it uses it (verify_details of zoneadm.c)."""
 
 from __future__ import annotations
 
