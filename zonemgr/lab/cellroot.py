@@ -146,6 +146,8 @@ def hold_programs(outside: Outside, lab: Path, *, inside: bool, where: str) -> N
     python = programs.interpreter(lab)
     outside.hold("programs", lab / "programs" / where)
     outside.hold("lab/tools", lab / "programs/tools")
+    if where == "gz":
+        outside.hold("facade", lab / "programs/facade")
     outside.hold("lab/lib", "/.lab/lib" if inside else programs.package_parent())
     outside.hold("lab/pyc", lab / "pyc")
     outside.hold("lab/usr", "/.lab/usr" if inside else "/usr")
@@ -158,6 +160,8 @@ def show_usr(outside: Outside) -> None:
     from zonemgr.lab import rootfs
 
     rootfs.usr(outside)
+    if outside.holds("facade"):
+        rootfs.facade(outside)
     rootfs.make_point("/sbin", directory=True)
     rootfs.show(f"{outside.place('programs')}/sbin", "/sbin")
     if not os.path.lexists("/bin"):

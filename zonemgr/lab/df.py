@@ -1,4 +1,4 @@
-"""df in a zone: -k, -h, -P, -m, -n, -t by mount point, of the file systems the zone's mnttab has.
+"""df: -k, -h, -P, -m, -n, of the file systems that the mnttab of the global zone or of a zone has.
 
 Sizes of ZFS are the lab's plausible ones; what is no file system on a disk shows zeroes, as proc and the like do.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from zonemgr.lab import options, zonefs
+from zonemgr.lab import gzmounts, options, zonefs
 from zonemgr.lab.call import Call
 from zonemgr.lab.zfs import mnttab
+from zonemgr.lab.zfs.store import host_path
 from zonemgr.lab.zfs.text import nice
 from zonemgr.lab.zfs.zones import View, view
 from zonemgr.lab.zonefs import Entry
@@ -29,10 +30,9 @@ def df(call: Call) -> int:
     if unknown or not given & {"k", "h", "P", "m", "n"}:
         return call.fail(f"lab: df {'-' + min(unknown) if unknown else 'without -k or -h'} is not emulated")
     where = view(call)
-    if where is None:
-        return call.fail("lab: df in the global zone is not emulated")
     kind = dict(found).get("F", "")
-    listed = [each for each in zonefs.entries(call.world, where.zone) if kind in ("", each.type)]
+    every = gzmounts.entries(call.world) if where is None else zonefs.entries(call.world, where.zone)
+    listed = [each for each in every if kind in ("", each.type)]
     status = 0
     if operands:
         wanted = [(operand, _holding(call, where, listed, operand)) for operand in operands]
@@ -44,17 +44,21 @@ def df(call: Call) -> int:
     return status
 
 
-def _holding(call: Call, where: View, listed: list[Entry], operand: str) -> Entry | None:
+def _holding(call: Call, where: View | None, listed: list[Entry], operand: str) -> Entry | None:
     """The file system a path lies in, or the one mounted from a resource."""
-    path = where.resolved(call.world.host, os.path.join(call.cwd, operand))
+    if where is None:
+        path = host_path(call.world, os.path.join(call.cwd, operand))
+    else:
+        path = where.resolved(call.world.host, os.path.join(call.cwd, operand))
     if not path.exists():
         return next((each for each in listed if each.special == operand), None)
-    real = where.within("/" + path.relative_to(call.world.host).as_posix()) or "/"
+    name = "/" + path.relative_to(call.world.host).as_posix()
+    real = (name if where is None else where.within(name) or "/").rstrip(".")
     holders = [each for each in listed if f"{real}/".startswith(each.point.rstrip("/") + "/")]
     return max(holders, key=lambda each: len(each.point), default=None)
 
 
-def _show(call: Call, where: View, listed: list[Entry], given: set[str]) -> None:
+def _show(call: Call, where: View | None, listed: list[Entry], given: set[str]) -> None:
     if "n" in given:
         call.out("".join(f"{each.point:<19}: {each.type}\n" for each in listed))
         return
@@ -77,10 +81,16 @@ def _show(call: Call, where: View, listed: list[Entry], given: set[str]) -> None
         call.out(f"{each.special:<20} {numbers} {capacity:<9} {each.point}\n")
 
 
-def _sizes(call: Call, where: View) -> Callable[[Entry], tuple[int, int]]:
+def _sizes(call: Call, where: View | None) -> Callable[[Entry], tuple[int, int]]:
     def of(entry: Entry) -> tuple[int, int]:
         if entry.type in ("zfs", "lofs"):
-            path = where.outside(entry.point) if entry.type == "zfs" else entry.special
+            path = (
+                entry.special
+                if entry.type == "lofs"
+                else where.outside(entry.point)
+                if where
+                else entry.point
+            )
             mounted = mnttab.holding(call.world, path)
             if mounted is not None:
                 return mnttab.sizes(call.world, mounted.dataset)

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zonemgr.lab import processes, programs, shares
+from zonemgr.lab import gzmounts, processes, programs, shares
 from zonemgr.lab.shares import Share
 from zonemgr.lab.world import LabError, World, pool_of
 
@@ -147,6 +147,7 @@ def _boot(lab: Path) -> dict[str, list[str]]:
             reboot(world)
         elif not world.get("host.booted"):
             world.put("host.booted", repr(world.now()))
+        gzmounts.write(world)
         mounted = gzfiles.mounted_in_volatile(world)
         return {"shares": list(world.settings.get("shares", ())), "mounted": mounted}
     finally:

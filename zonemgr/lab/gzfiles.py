@@ -122,6 +122,32 @@ DIRECTORIES = {
 }
 
 
+VFSTAB = """\
+#device\t\tdevice\t\tmount\t\tFS\tfsck\tmount\tmount
+#to mount\tto fsck\t\tpoint\t\ttype\tpass\tat boot\toptions
+#
+/devices\t-\t\t/devices\tdevfs\t-\tno\t-
+/proc\t\t-\t\t/proc\t\tproc\t-\tno\t-
+ctfs\t\t-\t\t/system/contract ctfs\t-\tno\t-
+objfs\t\t-\t\t/system/object\tobjfs\t-\tno\t-
+sharefs\t\t-\t\t/etc/dfs/sharetab\tsharefs\t-\tno\t-
+fd\t\t-\t\t/dev/fd\t\tfd\t-\tno\t-
+swap\t\t-\t\t/tmp\t\ttmpfs\t-\tyes\t-
+/dev/zvol/dsk/rpool/swap\t-\t-\t\tswap\t-\tno\t-
+"""
+OS_RELEASE = {
+    "openindiana": (
+        'NAME="OpenIndiana"\nPRETTY_NAME="OpenIndiana Hipster 2024.10"\nVERSION="2024.10"\nVERSION_ID=2024.10\n'
+        "ID=openindiana\nID_LIKE=illumos\n"
+    ),
+    "omnios": (
+        'NAME="OmniOS"\nPRETTY_NAME="OmniOS Community Edition v11 r151058"\n'
+        'CPE_NAME="cpe:/o:omniosce:omnios:11:151058:0"\nVERSION="r151058"\nVERSION_ID=r151058\n'
+        'ID=omnios\nID_LIKE=illumos\nHOME_URL="https://omnios.org/"\n'
+    ),
+}
+
+
 def texts(world: World) -> dict[str, tuple[int, str]]:
     """Path below the root, mode and content of every file."""
     name = "omnios" if world.omnios else "openindiana"
@@ -155,6 +181,8 @@ def texts(world: World) -> dict[str, tuple[int, str]]:
         "etc/inet/hosts": (0o644, f"::1\t\tlocalhost\n127.0.0.1\tlocalhost {name} {name}.local loghost\n"),
         "root/.profile": zoneroot.FILES["root/.profile"],
         "etc/release": (0o644, zoneroot.RELEASE[world.flavour]),
+        "etc/os-release": (0o644, OS_RELEASE[world.flavour]),
+        "etc/vfstab": (0o644, VFSTAB),
     }
 
 

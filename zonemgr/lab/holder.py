@@ -76,7 +76,7 @@ def _first(order: dict[str, Any], told: int) -> NoReturn:
     """The first process: build the root, say so, let go of everything, stay."""
     try:
         facts = _build(order)
-        ns.set_host_name(_host_name(Path(order["dir"])))
+        ns.set_host_name(_host_name())
         ns.set_name("zonemgr-lab")
         wanted = {signal.SIGCHLD, signal.SIGTERM}
         signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
@@ -192,9 +192,10 @@ def _show_lab(outside: rootfs.Outside, lab: Path) -> None:
     rootfs.remount("/.lab", ns.RDONLY)
 
 
-def _host_name(lab: Path) -> str:
+def _host_name() -> str:
+    """In the root that was made: the lab's folder is not to be seen there."""
     try:
-        return (lab / "host/etc/nodename").read_text().split()[0]
+        return Path("/etc/nodename").read_text().split()[0]
     except (OSError, IndexError):
         return "lab"
 

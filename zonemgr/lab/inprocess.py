@@ -27,7 +27,7 @@ NOT_STATE = ("log", "faults", "callers", "facts", "sqlite_sequence")
 # What counts of a data link: not its number or its invented address.
 LINK = "name, class, over, vid, mtu, temporary, zone, up, props"
 # Below LAB/host: logs, which grow with everything that happens, and what only serves the machine's programs.
-NOT_TREE = ("var/log", "var/adm/sulog", "var/svc/log")
+NOT_TREE = ("var/log", "var/adm/sulog", "var/svc/log", "etc/mnttab")
 
 
 class InProcess:

@@ -97,14 +97,17 @@ def _in_zone(argv: list[str]) -> int:
 
 
 def _in_global_zone(argv: list[str]) -> int:
-    from zonemgr.lab import callers, dispatch
+    from zonemgr.lab import callers, dispatch, gzmounts
 
     if not LAB.is_dir():
         raise LabError(f"{argv[0]} works in a lab only; enter one with: zonemgr lab shell")
     call = _call(World(LAB), argv)
     caller = callers.find(call.world)
     call.user, call.privileged = caller.user, caller.privileged
-    return dispatch.run(call, _Process(), run_id=caller.run)
+    status = dispatch.run(call, _Process(), run_id=caller.run)
+    if argv[0] in gzmounts.CHANGERS:
+        gzmounts.write(call.world)
+    return status
 
 
 class _Process:

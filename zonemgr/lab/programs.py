@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zonemgr.lab import checked, commandlist, contracts, shells, tools
+from zonemgr.lab import checked, commandlist, contracts, facade, shells, tools
 from zonemgr.lab.commandlist import FOLDERS
 from zonemgr.lab.world import LabError
 
@@ -88,12 +88,21 @@ def write(lab: Path) -> Interpreter:
         _compile(python)
     (lab / "pyc").mkdir(exist_ok=True)
     files = _all(python)
+    _write_facade(lab)
     stamp = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest() + "\n"
     if _text(lab / "programs/stamp") != stamp:
         _write_all(lab / "programs", files)
         _put(lab / "programs/stamp", stamp)
     _put(lab / "programs/interpreter.json", json.dumps(asdict(python)) + "\n")
     return python
+
+
+def _write_facade(lab: Path) -> None:
+    flavour = json.loads((lab / "lab.json").read_text())["flavour"]
+    for below, text, mode in (*facade.brand_files(flavour), *facade.python_files(flavour)):
+        path = lab / "programs/facade" / below
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _put(path, text, mode)
 
 
 def _text(path: Path) -> str:
@@ -265,7 +274,7 @@ def _zonemgr_shim() -> str:
     )
 
 
-def _put(path: Path, text: str) -> None:
+def _put(path: Path, text: str, mode: int = 0o755) -> None:
     try:
         if path.read_text() == text:
             return
@@ -273,7 +282,7 @@ def _put(path: Path, text: str) -> None:
         pass
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(text)
-    fresh.chmod(0o755)
+    fresh.chmod(mode)
     fresh.replace(path)
 
 

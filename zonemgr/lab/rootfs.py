@@ -95,6 +95,13 @@ def usr(outside: Outside) -> None:
     remount("/usr", ns.RDONLY)
 
 
+def facade(outside: Outside) -> None:
+    """Add the lab's own files to /usr/lib; where the machine has no overlay file systems it goes without them."""
+    layers = f"{outside.place('facade')}/lib:{outside.place('lab/usr')}/lib"
+    with suppress(OSError):
+        ns.mount("overlay", "/usr/lib", "overlay", ns.RDONLY, f"lowerdir={layers}")
+
+
 def show(source: str, target: str) -> None:
     """Bind a directory, read-only, with all that is mounted below it."""
     make_point(target, directory=True)

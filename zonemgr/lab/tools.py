@@ -50,6 +50,7 @@ TOOLS: dict[str, str] = {
     **{name: f"ptools:{name}" for name in ("ptree", "pargs", "pwdx", "prstat")},
     "fuser": "pgrep:fuser",
     **MACHINE,
+    "df": "df:df",
     **dict.fromkeys(ACCOUNTS, "users:command"),
     "passwd": "users:passwd",
     "digest": "digest:digest",
