@@ -35,6 +35,12 @@ def svccfg(call: Call) -> int:
     return command.svccfg(call)
 
 
+def svcprop(call: Call) -> int:
+    from zonemgr.lab.smf import properties as command
+
+    return command.svcprop(call)
+
+
 # -- for zoneadm and the brands ------------------------------------------------------------------------
 
 
@@ -116,4 +122,15 @@ def _host_boot(world: World) -> None:
 
 FIRST_DAY.append(_first_day)
 HOST_BOOT.append(_host_boot)
-__all__ = ["halted", "seed", "set_property", "settle", "settle_zone", "state", "svcadm", "svccfg", "svcs"]
+__all__ = [
+    "halted",
+    "seed",
+    "set_property",
+    "settle",
+    "settle_zone",
+    "state",
+    "svcadm",
+    "svccfg",
+    "svcprop",
+    "svcs",
+]
