@@ -161,7 +161,7 @@ def show_usr(outside: Outside) -> None:
 
     rootfs.usr(outside)
     if outside.holds("facade"):
-        rootfs.facade(outside)
+        rootfs.facade(outside, "/usr/lib")
     rootfs.make_point("/sbin", directory=True)
     rootfs.show(f"{outside.place('programs')}/sbin", "/sbin")
     if not os.path.lexists("/bin"):
@@ -254,6 +254,10 @@ def show_programs(outside: Outside, writable: Sequence[str] = ()) -> None:
     for name in ("lib", "pyc", "python", "usr", "tools", "kernel", "nfs"):
         if outside.holds(f"lab/{name}"):
             outside.bind(f"lab/{name}", f"/.lab/{name}", flags=0 if name in writable else ns.RDONLY)
+    if outside.holds("facade"):
+        from zonemgr.lab import rootfs
+
+        rootfs.facade(outside, "/.lab/usr/lib")  # where the machine's Pythons look for what they load first
 
 
 def _show(outside: Outside, name: str, shown: Shown) -> None:

@@ -95,11 +95,11 @@ def usr(outside: Outside) -> None:
     remount("/usr", ns.RDONLY)
 
 
-def facade(outside: Outside) -> None:
-    """Add the lab's own files to /usr/lib; where the machine has no overlay file systems it goes without them."""
+def facade(outside: Outside, target: str) -> None:
+    """Add the lab's own files to a place that shows the machine's /usr/lib; without overlays it stays as it is."""
     layers = f"{outside.place('facade')}/lib:{outside.place('lab/usr')}/lib"
     with suppress(OSError):
-        ns.mount("overlay", "/usr/lib", "overlay", ns.RDONLY, f"lowerdir={layers}")
+        ns.mount("overlay", target, "overlay", ns.RDONLY, f"lowerdir={layers}")
 
 
 def show(source: str, target: str) -> None:
