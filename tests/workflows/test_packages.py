@@ -339,6 +339,16 @@ def test_an_image_is_seeded_by_its_first_publisher(lab: Lab) -> None:
     ]
 
 
+def test_a_package_that_the_installation_does_not_find_is_named(each_lab: Lab) -> None:
+    before = each_lab.everything()
+    with pytest.raises(
+        CommandError, match=r"^zoneadm install exited with 1: no package matches no/such$"
+    ) as failed:
+        golden.create(each_lab.site(), golden.GoldenRequest(zone="more", packages=("no/such",)))
+    assert "pkg list -af" in (failed.value.hint or "")
+    same(before, each_lab.everything())
+
+
 def test_a_seed_without_an_operating_system_leaves_nothing(lab: Lab) -> None:
     ours = repository(lab)
     before = lab.everything()

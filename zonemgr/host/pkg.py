@@ -15,7 +15,7 @@ from zonemgr.errors import CommandError, NotThere, ZonemgrError
 from zonemgr.host import pkgtext, zlogin
 from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Completed, Host
-from zonemgr.host.pkgtext import Silent
+from zonemgr.host.pkgtext import LOCKED_HINT, SILENT_HINT, Silent
 from zonemgr.model import PackageRow, Publisher, ZoneName
 
 PARTLY, NOTHING_TO_DO, NOT_LIVE, LOCKED = 3, 4, 5, 7
@@ -24,9 +24,6 @@ LOCK_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 40.0)
 OUTDATED_HINT = (
     "update the host's own pkg first: pkg install pkg:/package/pkg; for a running zone do so in the zone"
 )
-PRIVILEGE_HINT = "this needs the profile Software Installation; see: profiles"
-LOCKED_HINT = "another pkg works on this image; try again when it has ended"
-SILENT_HINT = "see that the repository answers: pkg list -g URI; and look at: pkg publisher"
 
 
 @dataclass(frozen=True)
@@ -287,50 +284,6 @@ def _live(image: Image) -> tuple[str, ...]:
     return ("--deny-new-be", "--no-backup-be") if image.zone is not None else ()
 
 
-# What pkg's text says to do next, where its exit status says little.
-HINTS: tuple[tuple[str | re.Pattern[str], str], ...] = (
-    (pkgtext.IN_USE, LOCKED_HINT),
-    (r"unable to activate", "the zone goes on without the change; stop it first: zonemgr stop -z ZONE"),
-    (r"[Pp]ermission|privilege", PRIVILEGE_HINT),
-    (r"matches multiple packages", "give the exact name: -p 'pkg:/NAME'"),
-    (
-        r"did not match any allowable|[Ii]llegal (?:fmri|FMRI)",
-        "look for the right name: pkg list -af 'PATTERN'; newer catalogues: zonemgr pkg-refresh -z ZONE",
-    ),
-    (r"only matched packages that are not available", "it is not made for zones, or not for this machine"),
-    (r"matches no installed", "see what is there: pkg list, in the zone"),
-    (
-        r"due to the following packages that depend",
-        "remove those, too: -P 'PACKAGE ITS-DEPENDENTS'",
-    ),
-    (r"a freeze on", "release it in the zone: pkg unfreeze PACKAGE"),
-    (
-        r"excluded by .*incorporation|incorporate' dep",
-        "name a version that the incorporation allows, or none",
-    ),
-    (r"'exclude' dependency", "they exclude each other: remove the other one first, -P PACKAGE"),
-    (
-        r"dependency .*(can be found|can be installed)|are obsolete",
-        "the repositories do not have what it needs; see: pkg publisher, and: pkg list -af PACKAGE",
-    ),
-    (r"all deliver", "leave one of them out"),
-    (r"unsupported scheme|already exists for|[Uu]nknown (publisher|repository)", "see: pkg publisher"),
-    (r"does not contain package data for|for this publisher", "see what it has: pkgrepo info -s URI"),
-    (
-        r"[Nn]o solution was found",
-        "what is in the way can be removed first: -P PACKAGE; a linked zone also follows the host's versions",
-    ),
-    (r"[Uu]nable to contact|(Framework|protocol) error|do not appear to point to a valid", SILENT_HINT),
-    (
-        r"[Ll]inked image|superset|different publishers|parent image",
-        "a linked zone needs the host's publishers first, in their order; see: pkg publisher, on both",
-    ),
-    (
-        r"[Nn]o space|[Ii]nsufficient (disk )?space",
-        "see: zfs list -o space; a quota is changed with: zonemgr modify",
-    ),
-    (r"No image rooted|Cannot parse configuration", "it is no package image; see: zonemgr get-state -z ZONE"),
-)
 STATUS_HINTS = {
     2: "this host's pkg does not know one of the options; see: pkg help",
     NOT_LIVE: "this cannot be done on a live image; stop the zone first: zonemgr stop -z ZONE",
@@ -349,7 +302,7 @@ def explained(done: Completed, verb: str = "", words: Sequence[str] = ()) -> Com
 
     Where pkg's own text has none of the names, those of the command are in the message.
     """
-    by_text = OUTDATED_HINT if pkgtext.OUTDATED.search(done.stdout) else _hint(done.stderr)
+    by_text = OUTDATED_HINT if pkgtext.OUTDATED.search(done.stdout) else pkgtext.hint(done.stderr)
     by_text = by_text or (PARTLY_HINT if done.exit_code == PARTLY else None)
     # In a zone zlogin was run, but it is pkg that failed; the whole command stays as it can be run again.
     failed = replace(done, argv=("pkg",), elevation=0).error(STATUS_HINTS.get(done.exit_code, by_text))
@@ -380,10 +333,6 @@ def _asked(verb: str, words: Sequence[str]) -> list[str]:
 def _bare(word: str) -> str:
     """A package or an address as pkg may repeat it: without scheme, version and final slash."""
     return re.sub("^pkg:/(/[^/]+/)?", "", word).partition("@")[0].strip("/") or word
-
-
-def _hint(stderr: str) -> str | None:
-    return next((hint for pattern, hint in HINTS if re.search(pattern, stderr)), None)
 
 
 def _lines(text: str) -> list[str]:

@@ -237,3 +237,66 @@ def _not_reached(stderr: str) -> str:
     publisher = re.search(r"origin URIs for '([^']+)'", stderr)
     whose = f"the repository of publisher {publisher[1]}" if publisher else "the repository"
     return f"{whose} does not answer: {_repository(stderr)}"
+
+
+# -- what to do about it -----------------------------------------------------------------------------------------
+
+
+PRIVILEGE_HINT = "this needs the profile Software Installation; see: profiles"
+LOCKED_HINT = "another pkg works on this image; try again when it has ended"
+SILENT_HINT = "see that the repository answers: pkg list -g URI; and look at: pkg publisher"
+# What pkg's text says to do next, where its exit status says little.
+HINTS: tuple[tuple[str | re.Pattern[str], str], ...] = (
+    (IN_USE, LOCKED_HINT),
+    (r"unable to activate", "the zone goes on without the change; stop it first: zonemgr stop -z ZONE"),
+    (r"[Pp]ermission|privilege", PRIVILEGE_HINT),
+    (r"matches multiple packages", "give the exact name: -p 'pkg:/NAME'"),
+    (
+        r"did not match any allowable|[Ii]llegal (?:fmri|FMRI)",
+        "look for the right name: pkg list -af 'PATTERN'; newer catalogues: zonemgr pkg-refresh -z ZONE",
+    ),
+    (r"only matched packages that are not available", "it is not made for zones, or not for this machine"),
+    (r"matches no installed", "see what is there: pkg list, in the zone"),
+    (
+        r"due to the following packages that depend",
+        "remove those, too: -P 'PACKAGE ITS-DEPENDENTS'",
+    ),
+    (r"a freeze on", "release it in the zone: pkg unfreeze PACKAGE"),
+    (
+        r"excluded by .*incorporation|incorporate' dep",
+        "name a version that the incorporation allows, or none",
+    ),
+    (r"'exclude' dependency", "they exclude each other: remove the other one first, -P PACKAGE"),
+    (
+        r"dependency .*(can be found|can be installed)|are obsolete",
+        "the repositories do not have what it needs; see: pkg publisher, and: pkg list -af PACKAGE",
+    ),
+    (r"all deliver", "leave one of them out"),
+    (r"unsupported scheme|already exists for|[Uu]nknown (publisher|repository)", "see: pkg publisher"),
+    (r"does not contain package data for|for this publisher", "see what it has: pkgrepo info -s URI"),
+    (
+        r"[Nn]o solution was found",
+        "what is in the way can be removed first: -P PACKAGE; a linked zone also follows the host's versions",
+    ),
+    (r"[Uu]nable to contact|(Framework|protocol) error|do not appear to point to a valid", SILENT_HINT),
+    (
+        r"[Ll]inked image|superset|different publishers|parent image",
+        "a linked zone needs the host's publishers first, in their order; see: pkg publisher, on both",
+    ),
+    (
+        r"[Nn]o space|[Ii]nsufficient (disk )?space",
+        "see: zfs list -o space; a quota is changed with: zonemgr modify",
+    ),
+    (r"No image rooted|Cannot parse configuration", "it is no package image; see: zonemgr get-state -z ZONE"),
+)
+
+
+def hint(stderr: str) -> str | None:
+    """The next thing to try, by the text alone."""
+    return next((told for pattern, told in HINTS if re.search(pattern, stderr)), None)
+
+
+def within(stderr: str) -> str:
+    """What a pkg said that another program ran, such as a brand's script; empty if none did."""
+    found = re.search(r"^pkg(?: [a-z-]+)?: ", stderr, re.MULTILINE)
+    return stderr[found.start() :] if found else ""

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from zonemgr import limits
 from zonemgr.errors import CommandError, NotThere, ZonemgrError
+from zonemgr.host import pkgtext
 from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Completed, Host
 from zonemgr.model import ZoneName, ZoneRow, ZoneState
@@ -118,10 +119,20 @@ def install(host: Host, zone: ZoneName, *options: str, limit: float | None = Non
         if done.exit_code:
             _, sign, reason = done.stdout.rpartition("ERROR:")
             told = f"{done.stderr}{sign}{' '.join(reason.split())}" if sign else done.stderr
-            raise replace(done, stderr=told).error()
+            raise _of_pkg(replace(done, stderr=told).error(), done.stderr)
         return done
 
     _file_systems_verified(_explained(run, zone), zone)
+
+
+def _of_pkg(failed: CommandError, stderr: str) -> CommandError:
+    """The brand's script ends with `ERROR: failed to install package`; the pkg that it ran has said why."""
+    said = pkgtext.within(stderr)
+    if said:
+        reason = pkgtext.reason("", said)
+        failed.args = (f"zoneadm install exited with {failed.exit_code_of_command}: {reason}",)
+        failed.hint = pkgtext.hint(said)
+    return failed
 
 
 def attach(host: Host, zone: ZoneName, *options: str, limit: float | None = None) -> None:
