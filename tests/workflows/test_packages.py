@@ -234,7 +234,7 @@ def test_removal_comes_first_so_that_one_takes_the_place_of_another(lab: Lab) ->
 def test_what_others_depend_on_stays(lab: Lab) -> None:
     before = lab.everything()
     with pytest.raises(CommandError) as failed:
-        pkgjobs.uninstall(lab.site(), "tools", packages.parse(remove="network/ssh"))
+        pkgjobs.uninstall(lab.site(), "tools", packages.parse(remove="pkg:/network/ssh"))
     assert "dependents" in (failed.value.hint or "").lower()
     same(before, lab.everything())
 
@@ -495,9 +495,10 @@ def test_a_zone_whose_own_pkg_is_old_is_upgraded_while_it_is_down(lab: Lab) -> N
     build_zone(lab)
     was = number(lab)
     lab.publish("package/pkg")
+    lab.publish("SUNWcs")  # pkg asks for both
     lab.publish("shell/bash")
     lab.run("zlogin", "build-1", "pkg refresh")
-    assert "2 packages updated" in str(pkgjobs.upgrade(lab.site(), "build-1"))
+    assert "3 packages updated" in str(pkgjobs.upgrade(lab.site(), "build-1"))
     assert image(lab, "build-1").row.state == "running" and number(lab) != was
 
 
@@ -505,6 +506,7 @@ def test_a_zone_whose_own_pkg_is_old_is_upgraded_while_it_is_down(lab: Lab) -> N
 def test_an_old_pkg_of_the_host_is_named(lab: Lab, running: bool) -> None:
     build_zone(lab, running=running)
     lab.publish("package/pkg")
+    lab.publish("SUNWcs")  # pkg asks for both
     lab.publish("shell/bash")
     lab.run("pkg", "refresh")
     kept = contents(lab, "build-1")
