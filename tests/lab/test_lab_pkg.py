@@ -44,7 +44,7 @@ def image(hand: Hand, *packages: str, name: str = "z") -> Path:
         ("pkg update", 4, ""),
         ("pkg install", 2, "pkg install: at least one package name required"),
         ("pkg install -X gawk", 2, "pkg install: illegal option -- X"),
-        ("pkg install -vq gawk", 2, "pkg install: -v and -q can not be combined"),
+        ("pkg install -vq gawk", 2, "pkg install: The '-v' and '-q' options may not be combined."),
         ("pkg frobnicate", 2, "pkg: unknown subcommand 'frobnicate'"),
         ("pkg", 2, "pkg: no subcommand specified"),
         (
@@ -53,12 +53,8 @@ def image(hand: Hand, *packages: str, name: str = "z") -> Path:
             "\npkg install: The following pattern(s) did not match any allowable packages.  Try",
         ),
         ("pkg install locale", 1, "\npkg install: 'locale' matches multiple packages"),
-        ("pkg install 'a b'", 1, "\npkg install: 'a b' is an illegal fmri"),
-        (
-            "pkg install legacy",
-            1,
-            "\npkg install: The following pattern(s) did not match any allowable packages.  Try",
-        ),
+        ("pkg install 'a b'", 1, "pkg install: Illegal FMRI 'a b': Invalid Package Name: a b\n"),
+        ("pkg install legacy", 4, ""),
         ("pkg uninstall nosuch", 1, "\npkg uninstall: 'nosuch' matches no installed packages"),
         ("pkg uninstall --ignore-missing nosuch", 4, ""),
         (
@@ -70,34 +66,34 @@ def image(hand: Hand, *packages: str, name: str = "z") -> Path:
         (
             "pkg install encumbered",
             6,
-            "pkg install: The following packages require their licenses to be accepted before",
+            "\npkg: The following packages require their licenses to be accepted before",
         ),
         ("pkg install --accept encumbered", 0, ""),
         (
             "pkg list nosuch",
             1,
-            "pkg list: no packages matching the following patterns are installed:\n  nosuch\n",
+            " \npkg list: no packages matching the following patterns are installed:\n  nosuch\n",
         ),
         (
             "pkg list bash nosuch",
             3,
-            "pkg list: no packages matching the following patterns are installed:\n  nosuch\n",
+            " \npkg list: no packages matching the following patterns are installed:\n  nosuch\n",
         ),
         ("pkg list -q bash", 0, ""),
         (
             "pkg list -a nosuch",
             1,
-            "pkg list: no packages matching the following patterns are allowed by installed",
+            " \npkg list: no packages matching the following patterns are allowed by installed",
         ),
-        ("pkg list -af nosuch", 1, "pkg list: no known packages matching:\n  nosuch\n"),
-        ("pkg list -u", 1, "pkg list: no packages have newer versions available\n"),
+        ("pkg list -af nosuch", 1, " \npkg list: no known packages matching:\n  nosuch\n"),
+        ("pkg list -u", 1, "no packages have newer versions available\n"),
         (
             "pkg info nosuch",
             1,
             "pkg: info: no packages matching the following patterns you specified are\ninstalled",
         ),
         ("pkg info -r", 2, "pkg info: must request remote info for specific packages"),
-        ("pkg publisher nosuch", 1, "pkg publisher: Unknown publisher 'nosuch'.\n"),
+        ("pkg publisher nosuch", 1, "pkg: Unknown publisher 'nosuch'.\n"),
         (
             "pkg unset-publisher nosuch",
             1,
@@ -108,34 +104,34 @@ def image(hand: Hand, *packages: str, name: str = "z") -> Path:
             3,
             "\npkg unset-publisher: Removal failed for 'nosuch'",
         ),
-        ("pkg refresh nosuch", 1, "pkg refresh: Unknown publisher 'nosuch'.\n"),
-        ("pkg set-publisher -M http://x/ nosuch", 1, "\npkg set-publisher: Unknown publisher 'nosuch'.\n"),
+        ("pkg refresh nosuch", 1, "pkg: Unknown publisher 'nosuch'.\n"),
+        ("pkg set-publisher -M http://x/ nosuch", 1, "Unknown publisher 'nosuch'.\n"),
         (
             "pkg set-publisher -g http://nosuch.org/ foo",
             1,
-            "pkg set-publisher: The origin URIs for 'foo' do not appear to point",
+            "The origin URIs for 'foo' do not appear to point",
         ),
         (
             "pkg set-publisher -g gopher://x/ foo",
             1,
-            "\npkg set-publisher: The URI 'gopher://x/' contains an unsupported scheme",
+            "\nThe URI 'gopher://x/' uses the unsupported scheme",
         ),
         (
             f"pkg set-publisher -g {HIPSTER} foo",
             1,
-            f"\npkg set-publisher: The repository at {HIPSTER} does not contain package data for foo;",
+            f"\nThe repository at {HIPSTER} does not contain package data for foo;",
         ),
         (
             "pkg set-publisher -G '*' -g http://nosuch.org/ openindiana.org",
             1,
-            "pkg set-publisher: The origin URIs for",
+            "The origin URIs for",
         ),
         ("pkg -R /nosuch list", 1, "pkg: No image rooted at '/nosuch'\n"),
         ("pkg verify nosuch", 1, "\npkg verify: 'nosuch' matches no installed packages"),
         ("pkg verify bash", 0, ""),
         ("pkg image-create /x", 1, "lab: pkg image-create is not emulated\n"),
-        ("pkg contents", 1, "lab: pkg contents is not emulated\n"),
-        ("pkg update -r", 1, "lab: pkg update with -r"),
+        ("pkg contents bash", 0, ""),
+        ("pkg update -r", 1, "lab: pkg update with -r, -R, -t"),
     ],
 )
 def test_exit_statuses(hand: Hand, line: str, exit_code: int, text: str) -> None:
@@ -152,7 +148,8 @@ def test_exit_statuses(hand: Hand, line: str, exit_code: int, text: str) -> None
 def test_packages_come_with_what_they_need_and_go_alone(hand: Hand) -> None:
     was = set(names(hand))
     shown = hand.out("pkg install -v build-essential")
-    assert shown.startswith("           Packages to install:  4\n       Create boot environment: No\n")
+    assert "\n           Packages to install:  " in shown
+    assert "\n       Create boot environment: " in shown
     assert "openindiana.org\n  developer/build/gnu-make\n    None -> 4.4.1-2024.0.0.0\n" in shown
     new = {
         "metapackages/build-essential",
@@ -170,7 +167,7 @@ def test_packages_that_exclude_each_other(hand: Hand) -> None:
     ended = hand("pkg install postfix")
     assert ended.exit_code == 1
     assert (
-        "Reason:  Package contains 'exclude' dependency on installed package pkg:/service/network/smtp/sendmail"
+        "Reason:  Package contains 'exclude' dependency service/network/smtp/sendmail on installed package"
         in ended.stderr
     )
     assert "service/network/smtp/postfix" not in names(hand)
@@ -188,9 +185,9 @@ def test_updates_are_found_once_the_repositories_have_them(hand: Hand) -> None:
     assert hand("pkg list -u").exit_code == 1  # the catalogues are not fetched by a mere list
     hand.out("pkg refresh")
     assert [line.split()[:2] for line in hand.out("pkg list -Hu bash entire").splitlines()] == [
-        ["entire", "0.5.11-2024.0.0.1"],
-        ["shell/bash", "5.2.37-2024.0.0.1"],
-    ]
+        ["entire", "0.5.11-2024.0.0.0"],
+        ["shell/bash", "5.2.37-2024.0.0.0"],
+    ], "what is installed and could be newer"
     hand.out("pkg update --no-backup-be bash")
     assert hand.out("pkg list -H bash").split()[1] == "5.2.37-2024.0.0.1"
     assert hand("pkg update bash").exit_code == 4
@@ -225,26 +222,40 @@ pkg:/package/pkg' as a privileged user and then retry the update.
 """
 
 
-def test_an_old_pkg_updates_no_image_as_a_whole(hand: Hand) -> None:
+def test_an_old_pkg_updates_no_image_as_a_whole(tmp_path: Path) -> None:
     """pkg5, ipkg_is_up_to_date: what counts is the pkg that runs, and what its own image knows of newer ones."""
-    image(hand, "entire", "SUNWcs")
+    hand = make(tmp_path, flavour="omnios")
+    old = OLD.replace("pkg(5)", "pkg(7)")
+    root = hand.world.path("/zones/z/root")
+    root.mkdir(parents=True)
+    pkg.create_image(
+        hand.world, root, ["entire", "package/pkg"], [("omnios", "https://pkg.omnios.org/r151058/core/")]
+    )
     hand.world.put("pkg.updates", "1")
     assert hand("pkg -R /zones/z/root update -n").exit_code == 0, "the host's catalogue is of before"
     hand.out("pkg refresh")
     for line in ("pkg update", "pkg update -n", "pkg -R /zones/z/root update"):
         ended = hand(line)
-        assert (ended.exit_code, ended.stdout, ended.stderr) == (1, OLD, "")
+        assert (ended.exit_code, ended.stdout[-len(old) :], ended.stderr) == (1, old, "")
     assert hand("pkg -R /zones/z/root update -n -f").exit_code == 0
     assert hand("pkg -R /zones/z/root update -n bash").exit_code == 0
     hand.out("pkg install --no-backup-be package/pkg")
     assert hand("pkg -R /zones/z/root update").exit_code == 0
 
 
+def test_an_image_without_pkg_itself_is_updated_by_any(hand: Hand) -> None:
+    image(hand, "shell/bash")
+    hand.world.put("pkg.updates", "1")
+    hand.out("pkg refresh")
+    assert hand("pkg update -n").exit_code == 1
+    hand.out("pkg -R /zones/z/root update")
+
+
 def test_in_a_zone_it_is_the_zones_own_pkg(hand: Hand) -> None:
     root = image(hand, "entire", "package/pkg")
     (root / ".lab").mkdir()
     (root / ".lab/zone.json").write_text('{"zone": "z", "updates": 1}')
-    assert in_zone(root, "pkg update").stdout == OLD
+    assert in_zone(root, "pkg update").stdout.endswith(OLD)
     assert in_zone(root, "pkg install --no-backup-be package/pkg").exit_code == 0
     assert in_zone(root, "pkg update --deny-new-be").exit_code == 5
 
@@ -293,16 +304,17 @@ def test_publishers(hand: Hand) -> None:
     hand.out("pkg set-publisher -d openindiana.org")
     assert [line.split("\t")[:4] for line in hand.out("pkg publisher -HF tsv").splitlines()] == [
         ["hipster-encumbered", "false", "false", "true"],
-        ["openindiana.org", "true", "false", "false"],
-    ]
+        ["openindiana.org", "true", "false", "true"],
+    ], "ENABLED is the origin's"
+    assert [line.split()[0] for line in hand.out("pkg publisher -nH").splitlines()] == ["hipster-encumbered"]
     assert hand.out("pkg publisher -HPF tsv").split("\t")[0] == "hipster-encumbered"
     assert hand("pkg install gawk").exit_code == 1  # its publisher is disabled
     hand.out("pkg set-publisher -e --search-before hipster-encumbered openindiana.org")
     assert hand.out("pkg publisher -HPnF tsv").startswith("openindiana.org\t")
     hand.out("pkg unset-publisher hipster-encumbered")
     assert (
-        hand.out(f"pkg set-publisher -p {ENCUMBERED}")
-        == "pkg set-publisher:\n  Added publisher(s): hipster-encumbered\n"
+        hand.out(f"pkg set-publisher -p {ENCUMBERED}").partition("pkg set-publisher:\n")[2]
+        == "  Added publisher(s): hipster-encumbered\n"
     )
 
 
@@ -326,7 +338,7 @@ def test_omnios_counts_nothing_to_do_as_success_on_request(tmp_path: Path) -> No
 
 
 def test_who_may_change_an_image(hand: Hand) -> None:
-    denied = "Please try the command again as a privileged user.\n"
+    denied = "Please try the operation again as a privileged user.\n"
     assert hand.refused("pkg install gawk", user="jim").endswith(denied)
     assert hand.refused("pkg install gawk", user="builder").endswith(denied)
     assert hand("pfexec pkg install gawk", user="builder").exit_code == 0

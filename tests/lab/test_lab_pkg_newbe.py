@@ -187,7 +187,8 @@ def test_from_outside_the_root_is_changed_in_place_whatever_the_packages_say(eac
         ended = lab.inside.run(("pkg", "-R", root, "update", option, "x"))
         assert (ended.exit_code, "operating on a non-live image" in ended.stderr) == (1, True)
     said = lab.run("pkg", "-R", root, "update", "--require-new-be")
-    assert (said, ends_version(lab, "service/network/ssh")) == (" Packages to update: 1\n".lstrip(), fmri)
+    assert "\nPackages to update: 1\n" in said
+    assert ends_version(lab, "service/network/ssh") == fmri
     assert names(lab, ROOT, "all") == datasets
     assert lab.inside.run(("pkg", "-R", root, "update", "--deny-new-be")).exit_code == 4
 
@@ -218,5 +219,5 @@ def test_unprivileged_users_of_a_zone_may_look_only(lab: Lab) -> None:
     said = lab.inside.run(("zlogin", "-l", "adm", "tools", "pkg list -H bash; pkg install gawk; echo $?"))
     assert said.stdout.startswith("shell/bash ")
     assert said.stdout.endswith("\n1\n")
-    assert "because of insufficient permissions" in said.stderr
+    assert "Insufficient access to complete the requested operation." in said.stderr
     assert state(lab) == before

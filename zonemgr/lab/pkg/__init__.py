@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from zonemgr.lab.pkg.command import Run
 
 NOT_EMULATED = (
-    "apply-hot-fix", "autoremove", "contents", "search", "fix", "revert", "mediator", "set-mediator",
-    "unset-mediator", "variant", "change-variant", "facet", "change-facet", "avoid", "unavoid", "freeze",
-    "unfreeze", "flag", "property", "set-property", "add-property-value", "remove-property-value",
-    "unset-property", "history", "purge-history", "rebuild-index", "update-format", "image-create",
-    "copy-publishers-from", "attach-linked", "audit-linked", "detach-linked", "list-linked", "pubcheck-linked",
-    "sync-linked", "property-linked", "set-property-linked", "exact-install", "dehydrate", "rehydrate", "clean",
+    "apply-hot-fix", "autoremove", "search", "fix", "revert", "mediator", "set-mediator", "unset-mediator",
+    "variant", "change-variant", "facet", "change-facet", "avoid", "unavoid", "flag", "property",
+    "set-property", "add-property-value", "remove-property-value", "unset-property", "history",
+    "purge-history", "rebuild-index", "update-format", "image-create", "copy-publishers-from",
+    "attach-linked", "audit-linked", "detach-linked", "list-linked", "pubcheck-linked", "sync-linked",
+    "property-linked", "set-property-linked", "exact-install", "dehydrate", "rehydrate", "clean",
 )  # fmt: skip
 USAGE = """Usage:
         pkg [options] command [cmd_options] [operands]
@@ -32,9 +32,12 @@ Basic subcommands:
         pkg list [-Haqnuv] [-g path_or_uri ...] [--no-refresh] [pkg_fmri_pattern ...]
         pkg info [-lqr] [pkg_fmri_pattern ...]
         pkg publisher [-HPn] [-F format] [publisher ...]
-        pkg set-publisher ... publisher
+        pkg set-publisher [-Ped] [-g origin_to_add ...] [-G origin_to_remove ...] ... [-p repo_uri] [publisher]
         pkg unset-publisher publisher ...
         pkg verify [-Hqv] [pkg_fmri_pattern ...]
+        pkg contents [-m] [pkg_fmri_pattern ...]
+        pkg freeze [-n] [-c reason] [pkg_fmri_pattern] ...
+        pkg unfreeze [-n] [pkg_name_pattern] ...
         pkg version
 """
 BAD_OPTION, NOTHING = 2, 4
@@ -77,7 +80,7 @@ def answer(call: Call) -> int:
 
 
 def _command(call: Call, words: Sequence[str], root: str) -> int:
-    from zonemgr.lab.pkg import changing, command, publishers, showing
+    from zonemgr.lab.pkg import changing, command, freezing, publishers, showing
 
     commands: dict[str, Callable[[Run, Sequence[str]], int]] = {
         "install": changing.install,
@@ -85,6 +88,9 @@ def _command(call: Call, words: Sequence[str], root: str) -> int:
         "update": changing.update,
         "image-update": changing.update,
         "refresh": changing.refresh,
+        "freeze": freezing.freeze,
+        "unfreeze": freezing.unfreeze,
+        "contents": showing.contents,
         "list": showing.list_,
         "info": showing.info,
         "verify": showing.verify,
@@ -98,7 +104,8 @@ def _command(call: Call, words: Sequence[str], root: str) -> int:
     if words[0] in NOT_EMULATED:
         return call.fail(f"lab: pkg {words[0]} is not emulated")
     if words[0] not in commands:
-        return call.fail(f"pkg: unknown subcommand '{words[0]}'\n{USAGE}".rstrip("\n"), BAD_OPTION)
+        text = f"pkg: unknown subcommand '{words[0]}'\nFor a full list of subcommands, run: pkg help"
+        return call.fail(text, BAD_OPTION)
     return command.run(call, words[0], words[1:], root, commands[words[0]])
 
 
@@ -125,7 +132,7 @@ def create_image(
             known.origins.append(uri)
     _check_publishers(image)
     image.refresh()
-    todo, asked = plan.install(image, packages, origins=[], accept=True)
+    todo, asked = plan.install(image, packages)
     todo.carry_out(image, asked)
     return [package.fmri for package in todo.add]
 
@@ -149,7 +156,7 @@ def _first_day(world: World) -> None:
     image.publishers = [Publisher(each.publisher, [each.origin]) for each in image.shelves.repositories]
     image.refresh()
     names = ["entire", "system/zones/internal", "pkg:/developer/gcc-14", "developer/versioning/git"]
-    todo, asked = plan.install(image, names, origins=[], accept=True)
+    todo, asked = plan.install(image, names)
     todo.carry_out(image, asked)
 
 

@@ -6,11 +6,13 @@ else is published later is in `shelves`.
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+
+from zonemgr.lab.pkg import actions, fmri
+from zonemgr.lab.pkg.actions import Action
+from zonemgr.lab.pkg.fmri import Version, Wanted
 
 # A package a paragraph: name, component version, flags, summary; then `>` what it depends on and `!` what it
 # excludes. Flags: u a new version with every update, 1 one with the first, b needs a new boot environment,
@@ -83,6 +85,7 @@ system/install/media/legacy 0.5.11 o Retired
 media/codec/encumbered 1.0 lx Codecs with a licence of their own
   > system/library
 """
+OF_FILES = "F"  # a flag of no row above: the package is in a repository of files, and has a manifest
 BUILT = "20241011T093000Z"
 
 
@@ -113,6 +116,14 @@ class Entry:
     summary: str
     depends: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()  # of a package in a repository of files: its depend and set actions
+
+
+@dataclass(frozen=True)
+class Dependency:
+    kind: str
+    fmris: tuple[Wanted, ...]
+    predicate: Wanted | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,10 @@ class Package:
     publisher: str
     version: str  # 0.5.11-2024.0.0.0
     stamp: str = BUILT
-    own: Entry | None = None  # what it says of itself, when it is not of the catalogue above
+    own: Entry | None = field(
+        default=None, compare=False
+    )  # what it says of itself, if not of the catalogue above
+    build: str = field(default="5.11", compare=False)
 
     @property
     def entry(self) -> Entry:
@@ -141,9 +155,61 @@ class Package:
         return f"{self.name}@{self.version}"
 
     @property
-    def key(self) -> tuple[tuple[int, ...], str]:
-        """What versions are ordered by: the release, then when it was published."""
-        return tuple(int(part) for part in re.findall(r"\d+", self.version)), self.stamp
+    def full(self) -> str:
+        """The version with the build release: as file names and catalogues have it."""
+        release, dash, branch = self.version.partition("-")
+        return f"{release},{self.build}{dash}{branch}:{self.stamp}"
+
+    @property
+    def whole(self) -> str:
+        return f"pkg://{self.publisher}/{self.name}@{self.full}"
+
+    @property
+    def stampless(self) -> str:
+        """As messages have it that say why something was rejected."""
+        return f"pkg://{self.publisher}/{self.name}@{self.version}"
+
+    @cached_property
+    def key(self) -> Version:
+        """What versions are ordered by: release, branch, then when it was published."""
+        return fmri.version(f"{self.version}:{self.stamp}")
+
+    @cached_property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        entry = self.entry
+        plain = [Dependency("require", (fmri.wanted(each),)) for each in entry.depends]
+        plain += [Dependency("exclude", (fmri.wanted(each),)) for each in entry.excludes]
+        return (*plain, *(_dependency(each) for each in self.lines if each.kind == "depend"))
+
+    @cached_property
+    def lines(self) -> tuple[Action, ...]:
+        return tuple(actions.parse(each) for each in self.entry.actions)
+
+    @cached_property
+    def obsolete(self) -> bool:
+        return self.has("o") or actions.setting(self.lines, "pkg.obsolete") == "true"
+
+    @cached_property
+    def renamed(self) -> bool:
+        return actions.setting(self.lines, "pkg.renamed") == "true"
+
+    @cached_property
+    def hold(self) -> str:
+        return actions.setting(self.lines, "pkg.depend.install-hold")
+
+    def suits(self, variants: dict[str, str]) -> bool:
+        """Is the package for an image of these variants?"""
+        said = {each.get("name"): each.all("value") for each in self.lines if each.kind == "set"}
+        return all(value in said.get(name, (value,)) for name, value in variants.items())
+
+
+def _dependency(line: Action) -> Dependency:
+    predicate = line.get("predicate")
+    return Dependency(
+        line.get("type"),
+        tuple(fmri.wanted(each) for each in line.all("fmri")),
+        fmri.wanted(predicate) if predicate else None,
+    )
 
 
 @cache
@@ -197,45 +263,10 @@ def _stamp(level: int) -> str:
     return BUILT if not level else f"2024{11 + level // 28:02}{1 + level % 28:02}T093000Z"
 
 
-class IllegalPattern(Exception):
-    pass
-
-
 def match(pattern: str, packages: Iterable[Package]) -> list[Package]:
-    """Packages a pattern stands for: a whole FMRI, the trailing part of a name, a glob, each with @VERSION."""
-    text, publisher = pattern, ""
-    if text.startswith("pkg://"):
-        publisher, _, text = text.removeprefix("pkg://").partition("/")
-        anchored = True
-    else:
-        anchored = text.startswith(("pkg:/", "/"))
-        text = text.removeprefix("pkg:").lstrip("/")
-    name, _, version = text.partition("@")
-    if not re.fullmatch(r"[A-Za-z0-9*?\[\]][A-Za-z0-9_./+*?\[\]-]*", name):
-        raise IllegalPattern(pattern)
-    return [
-        package
-        for package in packages
-        if (not publisher or package.publisher == publisher)
-        and _named(name, package.name, anchored)
-        and _versioned(version, package)
-    ]
+    """Packages a pattern stands for: a whole name, the trailing part of one, a glob, each with @VERSION.
 
-
-def _named(wanted: str, name: str, anchored: bool) -> bool:
-    if any(sign in wanted for sign in "*?["):
-        return fnmatch.fnmatchcase(name, wanted) or (
-            not anchored and fnmatch.fnmatchcase(name, f"*/{wanted}")
-        )
-    return name == wanted or (not anchored and name.endswith(f"/{wanted}"))
-
-
-def _versioned(wanted: str, package: Package) -> bool:
-    if not wanted or wanted == "latest":
-        return True
-    full = f"{package.version}:{package.stamp}"
-    return (
-        full == wanted
-        or package.version == wanted
-        or package.version.startswith((f"{wanted}-", f"{wanted}."))
-    )
+    Raises fmri.IllegalFmri.
+    """
+    wanted = fmri.pattern(pattern)
+    return [each for each in packages if wanted.fits(each.publisher, each.name, each.key)]

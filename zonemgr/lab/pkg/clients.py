@@ -16,15 +16,25 @@ if TYPE_CHECKING:
     from zonemgr.lab.pkg.command import Run
 
 CLIENT = "package/pkg"
-SYSTEM = {CLIENT, "SUNWcs"}  # what has none of these is no system image: any pkg will do for it
+CORE = {
+    "SUNWcs",
+    "system/core-os",
+}  # an image without one of these and pkg is no system: any pkg will do for it
+
+
+def looked_at(image: Image) -> bool:
+    """Is it checked for this image, and not only for the running system's?"""
+    return bool(CORE & image.installed.keys()) and CLIENT in image.installed
 
 
 def outdated(run: Run, image: Image) -> bool:
+    if not looked_at(image):
+        return False
     client = image if run.live else load(place.here(run.call), run.shelves)
-    if client is None or not SYSTEM & image.installed.keys() or CLIENT not in client.installed:
+    if client is None or CLIENT not in client.installed:
         return False
     try:
-        newer, _ = plan.install(client, [f"pkg:/{CLIENT}"], origins=[], accept=False)
+        newer, _ = plan.install(client, [f"pkg:/{CLIENT}"])
     except plan.PkgError:
         return False
     return any(new.name == CLIENT and new.key > old.key for old, new in newer.change)

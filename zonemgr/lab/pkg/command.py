@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zonemgr.lab import options, place
 from zonemgr.lab.call import Call, NoWorld
-from zonemgr.lab.pkg import USAGE, shelves
+from zonemgr.lab.pkg import USAGE, fmri, shelves
 from zonemgr.lab.pkg.image import Image, Locked, exclusive, load
 from zonemgr.lab.pkg.plan import PkgError
 from zonemgr.lab.place import Place
@@ -23,7 +23,8 @@ class Run:
         self.call, self.name = call, name
         self.root = root  # as the caller wrote it; empty: the image of the running system
         self.where = self._place()
-        self.shelves = shelves.told(self.where) if isinstance(call.world, NoWorld) else shelves.of(call.world)
+        alone = isinstance(call.world, NoWorld)
+        self.shelves = shelves.told(place.here(call)) if alone else shelves.of(call.world, self.local)
 
     def _place(self) -> Place:
         if self.call.zone is not None and not isinstance(self.call.world, NoWorld):
@@ -49,6 +50,30 @@ class Run:
         inside = self.root.removeprefix("/a") if row["state"] == "mounted" else self.root
         target = seen.resolved(world.host, posixpath.join(self.call.cwd, inside or "/"))
         return place.at_root(world, zone, target)
+
+    def local(self, path: str) -> Path:
+        """Where a file of the caller's is: repositories are named as the running system sees them, also with -R."""
+        if self.call.zone is None:
+            return self.call.path(path)
+        if isinstance(self.call.world, NoWorld):
+            return place.here(self.call).root / path.lstrip("/")
+        from zonemgr.lab.zfs import zones
+
+        world = self.call.world
+        row = world.db.execute("select root from kernel_zones where name = ?", (self.call.zone,)).fetchone()
+        seen = zones.View(self.call.zone, row["root"], ())
+        return seen.resolved(world.host, posixpath.join(self.call.cwd, path))
+
+    def check_patterns(self, patterns: Sequence[str]) -> None:
+        """Malformed patterns are refused before anything else is looked at."""
+        texts = []
+        for pattern in patterns:
+            try:
+                fmri.pattern(pattern)
+            except fmri.IllegalFmri as illegal:
+                texts.append(str(illegal))
+        if texts:
+            raise PkgError("\n".join(texts))
 
     @property
     def live(self) -> bool:
@@ -79,10 +104,10 @@ class Run:
         """The image, held against other clients; names `given` for boot environments are looked at."""
         image = self.image()
         if not self.call.privileged:
-            path = f"{(self.root or '/').rstrip('/')}/var/pkg/lock"
+            what = "pkg: " if self.name == "refresh" else ""
             raise PkgError(
-                f"\nCould not operate on {path}\nbecause of insufficient permissions. "
-                "Please try the command again as a privileged user."
+                f"\n{what}Insufficient access to complete the requested operation.\n"
+                "Please try the operation again as a privileged user."
             )
         self._check_fault()
         from zonemgr.lab.pkg import linked
@@ -112,10 +137,13 @@ class Misused(Exception):
         super().__init__(name)
 
     def text(self) -> str:
-        dashes = "-" if len(self.bad.letter) == 1 else "--"
-        what = f"option {dashes}{self.bad.letter} requires an argument" if self.bad.missing else ""
+        what = (
+            f"option {'-' if len(self.bad.letter) == 1 else '--'}{self.bad.letter} requires an argument"
+            if self.bad.missing
+            else ""
+        )
         what = what or f"illegal option -- {self.bad.letter}"
-        return f"pkg {self.name}: {what}\n{USAGE}".rstrip("\n")
+        return f"pkg {self.name}: {what}\n{_synopsis(self.name)}"
 
 
 def run(
@@ -130,7 +158,8 @@ def run(
             return call.fail(f"\n{locked}", OOPS)
         return call.fail(f"pkg: {locked}", LOCKED)
     except PkgError as refused:
-        return call.fail(error(str(refused), name), refused.status)
+        text = str(refused) if refused.bare else error(str(refused), name)
+        return call.fail(text, refused.status)
     if status == NOTHING and (call.env.get("PKG_SUCCESS_ON_NOP") and place.here(call).omnios):
         return OK
     return status
@@ -147,4 +176,10 @@ def error(text: str, name: str) -> str:
 
 
 def usage(run: Run, text: str) -> PkgError:
-    return PkgError(f"{text}\n{USAGE}".rstrip("\n"), BAD_OPTION)
+    return PkgError(f"{text}\n{_synopsis(run.name)}", BAD_OPTION)
+
+
+def _synopsis(name: str) -> str:
+    """The lines of one command, as pkg shows them after a mistake in its arguments."""
+    lines = [line for line in USAGE.splitlines() if line.startswith(f"        pkg {name} ")]
+    return "\n".join(["Usage:", *lines])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zonemgr.lab.libbe import Zone
     from zonemgr.lab.pkg.command import Run
     from zonemgr.lab.pkg.image import Image
+    from zonemgr.lab.pkg.progress import Progress
 
 Given = dict[str, list[str]]
 COMBINED = "The '{}' and '{}' options may not be combined."
@@ -104,16 +105,24 @@ def check_emulated(run: Run, choice: Choice) -> None:
 
 
 def carry_out(
-    run: Run, image: Image, plan: Plan, choice: Choice, asked: Sequence[str], *, quiet: bool
+    run: Run,
+    image: Image,
+    plan: Plan,
+    choice: Choice,
+    asked: Sequence[str],
+    progress: Progress,
+    *,
+    quiet: bool,
 ) -> None:
     zone = _zone(run) if choice.new or choice.backup else None
     image.save()  # the catalogues may be newer
     if choice.new:
-        _into_new(run, zone, image, plan, choice, asked, quiet=quiet)
+        _into_new(run, zone, image, plan, choice, asked, progress, quiet=quiet)
         return
     if choice.backup and zone is not None:
         _back_up(zone, choice)
     plan.carry_out(image, asked)
+    progress.carried_out(plan)
 
 
 def _zone(run: Run) -> Zone | None:
@@ -132,6 +141,7 @@ def _into_new(
     plan: Plan,
     choice: Choice,
     asked: Sequence[str],
+    progress: Progress,
     *,
     quiet: bool,
 ) -> None:
@@ -147,12 +157,14 @@ def _into_new(
     if choice.name:
         name = _renamed(zone, name, choice.name)
     where = _mounted(zone, name)
-    _change(run, zone, name, where, plan, asked)
+    _change(run, zone, name, where, plan, asked, image.temporary)
+    progress.carried_out(plan)
     if not _activated(run, zone, name, choice):
         return
     zone.unmount(name, where)
     if not quiet:
         run.call.out(_done(zone.name, name, activated=choice.activate))
+    progress.ended_new_environment()
 
 
 def _mounted(zone: Zone, name: str) -> str:
@@ -177,7 +189,15 @@ def _renamed(zone: Zone, name: str, new: str) -> str:
     return new
 
 
-def _change(run: Run, zone: Zone, name: str, where: str, plan: Plan, asked: Sequence[str]) -> None:
+def _change(
+    run: Run,
+    zone: Zone,
+    name: str,
+    where: str,
+    plan: Plan,
+    asked: Sequence[str],
+    temporary: Sequence[str],
+) -> None:
     from dataclasses import replace
 
     from zonemgr.lab.pkg.image import load
@@ -185,6 +205,7 @@ def _change(run: Run, zone: Zone, name: str, where: str, plan: Plan, asked: Sequ
     clone = load(replace(run.where, root=zone.content(name)), run.shelves)
     if clone is None:
         raise PkgError(f"No image rooted at '{where}'")
+    clone.temporary = list(temporary)
     plan.carry_out(clone, asked)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+import time
+import uuid
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from zonemgr.lab.pkg.catalogue import Repository
 from zonemgr.lab.pkg.command import OK, OOPS, PARTIAL, Run, usage
 from zonemgr.lab.pkg.image import Image, Publisher
 from zonemgr.lab.pkg.plan import PkgError
@@ -21,24 +23,43 @@ SET_LONG = {
 }  # fmt: skip
 
 
+def absolute(run: Run, uri: str) -> str:
+    """As pkg writes an origin down: a path becomes a file URI, and all end in a slash."""
+    if urlsplit(uri).scheme or not uri:
+        return _slashed(uri) if uri else uri
+    return _slashed(f"file://{posixpath.normpath(posixpath.join(run.call.cwd, uri))}")
+
+
 def check_origin(image: Image, publisher: str, uri: str) -> None:
     """Is there a repository, and has it packages of this publisher (empty: any)? Raises PkgError."""
     scheme = urlsplit(uri).scheme
     if scheme not in ("http", "https", "file"):
         raise PkgError(
-            f"The URI '{uri}' contains an unsupported scheme '{scheme}'."
+            f"The URI '{uri}' uses the unsupported scheme '{scheme}'.  "
+            "Supported schemes are file://, http://, and https://."
             if scheme
             else f"'{uri}' is not a valid URI."
         )
-    repository = image.shelves.served(uri)
-    if repository is None:
+    source = image.shelves.served(uri)
+    if source is None:
         raise PkgError(_no_repository(image, publisher, uri))
-    if publisher and repository.publisher != publisher:
+    if not publisher:
+        return
+    if not source.publishers:
         raise PkgError(
-            f"The repository at {uri} does not contain package data for {publisher}; only {repository.publisher}.\n\n"
-            "This is either because the repository location is not valid, or because the provided publisher does "
-            "not match those known by the repository."
+            f"One of the package repository origins for {publisher} does not provide publisher configuration "
+            "information or the information provided is incomplete."
         )
+    if publisher not in source.publishers:
+        raise PkgError(_other_publishers(uri, publisher, source.publishers))
+
+
+def _other_publishers(uri: str, publisher: str, there: Sequence[str]) -> str:
+    return (
+        f"The repository at {uri} does not contain package data for {publisher}; only {', '.join(there)}.\n\n"
+        "This is either because the repository location is not valid, or because the provided publisher does "
+        "not match those known by the repository."
+    )
 
 
 def _no_repository(image: Image, publisher: str, uri: str) -> str:
@@ -152,17 +173,23 @@ def _aligned(row: Sequence[str]) -> str:
     return f"{row[0]:14} {row[1]:12} {row[2]:8} {row[3]:2} {row[4]} {row[5]}".rstrip() + "\n"
 
 
-def _places(publisher: Publisher) -> list[tuple[str, str]]:
-    found = [("origin", uri) for uri in publisher.origins] + [("mirror", uri) for uri in publisher.mirrors]
-    return found or [("", "")]
+def _places(publisher: Publisher) -> list[tuple[str, str, str]]:
+    """Kind, status and URI of each place; one without anything when there is none."""
+    found = [
+        ("origin", "disabled" if uri in publisher.disabled else "online", uri) for uri in publisher.origins
+    ]
+    found += [("mirror", "online", uri) for uri in publisher.mirrors]
+    return found or [("", "", "")]
 
 
 def _tab_rows(publisher: Publisher) -> list[tuple[str, ...]]:
-    flags = (str(publisher.sticky).lower(), "false", str(publisher.enabled).lower())
-    return [
-        (publisher.name, *flags, kind, "online" if uri else "", uri, "-" if uri else "")
-        for kind, uri in _places(publisher)
-    ]
+    """ENABLED is said of the origin; of the publisher only where it has none."""
+    rows: list[tuple[str, ...]] = []
+    for kind, status, uri in _places(publisher):
+        enabled = status == "online" if uri else publisher.enabled
+        flags = (str(publisher.sticky).lower(), "false", str(enabled).lower())
+        rows.append((publisher.name, *flags, kind, status, uri, "-" if uri else ""))
+    return rows
 
 
 def _rows(publisher: Publisher) -> list[tuple[str, ...]]:
@@ -170,23 +197,38 @@ def _rows(publisher: Publisher) -> list[tuple[str, ...]]:
     attributes += [] if publisher.enabled else ["disabled"]
     text = f"({', '.join(attributes)})" if attributes else ""
     return [
-        (publisher.name, text, kind, "online" if uri else "", "F" if uri else "", uri)
-        for kind, uri in _places(publisher)
+        (publisher.name, text, kind, status, "F" if uri else "", uri)
+        for kind, status, uri in _places(publisher)
     ]
 
 
 def _details(run: Run, image: Image, names: Sequence[str]) -> int:
+    unknown = [name for name in names if image.publisher(name) is None]
+    if unknown:
+        raise PkgError("\n".join(f"pkg: Unknown publisher '{name}'." for name in unknown))
     for name in names:
         publisher = image.publisher(name)
-        if publisher is None:
-            raise PkgError(f"Unknown publisher '{name}'.")
-        lines = ["", f"            Publisher: {name}", "                Alias: None"]
-        for uri in publisher.origins:
-            lines += [f"           Origin URI: {uri}", "        Origin Status: Online"]
-        lines += [f"           Mirror URI: {uri}" for uri in publisher.mirrors]
-        lines += [f"    Publisher enabled: {'Yes' if publisher.enabled else 'No'}"]
-        run.call.out("".join(f"{line}\n" for line in lines))
+        assert publisher is not None
+        run.call.out(
+            "".join(f"{label:>21}: {value}\n" if label else "\n" for label, value in _about(publisher))
+        )
     return OK
+
+
+def _about(publisher: Publisher) -> list[tuple[str, str]]:
+    rows = [("", ""), ("Publisher", publisher.name), ("Alias", "")]
+    for uri in publisher.origins:
+        status = "Disabled" if uri in publisher.disabled else "Online"
+        rows += [("Origin URI", uri), ("Origin Status", status), ("SSL Key", "None"), ("SSL Cert", "None")]
+    for uri in publisher.mirrors:
+        rows += [("Mirror URI", uri), ("Mirror Status", "Online"), ("SSL Key", "None"), ("SSL Cert", "None")]
+    fetched = time.strftime("%a %b %e %T %Y", time.gmtime(publisher.fetched))
+    return [
+        *rows,
+        ("Client UUID", publisher.uuid or str(uuid.uuid5(uuid.NAMESPACE_DNS, publisher.name))),
+        ("Catalog Updated", fetched if publisher.fetched and publisher.enabled else "None"),
+        ("Publisher enabled", "Yes" if publisher.enabled else "No"),
+    ]
 
 
 # -- set-publisher, unset-publisher ----------------------------------------------------------------------------
@@ -198,17 +240,16 @@ def set_(run: Run, words: Sequence[str]) -> int:
         raise PkgError(
             "lab: pkg set-publisher with keys, certificates, proxies or properties is not emulated"
         )
-    if given.keys() & {"e", "d"} and given.keys() & {"g", "G"}:
-        raise PkgError("lab: enabling or disabling single origins is not emulated")
     _check_usage(run, given, names)
     if "p" in given:
         return _from_repository(run, given, names)
     try:
         _set(run, names[0], given)
     except PkgError as refused:
-        # pkg shows what its own code refuses on a line of its own, what the network says not.
-        own = not str(refused).startswith(("The origin URIs", "lab: ", "\n"))
-        raise PkgError(f"\n{refused}" if own else str(refused), refused.status) from None
+        # Nothing of this has a prefix; what pkg's own code refuses stands on a line of its own.
+        text = str(refused)
+        alone = text.startswith(("The origin URIs", "Unknown publisher", "lab: ", "\n"))
+        raise PkgError(text if alone else f"\n{text}", refused.status, bare=True) from None
     return OK
 
 
@@ -247,56 +288,85 @@ def _set(run: Run, name: str, given: dict[str, list[str]]) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise PkgError(f"'{name}' is not a valid publisher name.")
     with run.changing() as image:
-        _apply(image, name, given)
-        if "no-refresh" not in given:
-            _check_origins(image, name)
-            image.refresh([name])
+        known = image.publisher(name)
+        before = known.asked if known is not None else []
+        _apply(run, image, name, given)
+        now = image.publisher(name)
+        if "no-refresh" not in given and now is not None and now.asked != before:
+            if set(now.asked) - set(before):
+                _check_origins(image, name)
+            _fetched(run, image, [name], cached=bool(now.asked))
         image.save()
+
+
+def _fetched(run: Run, image: Image, names: Sequence[str], *, cached: bool = True) -> None:
+    image.refresh(names)
+    for name in names:
+        run.call.out(f" Startup: Refreshing catalog '{name}' ... Done\n")
+    run.call.out(" Startup: Caching catalogs ... Done\n" if cached else "")
 
 
 def _from_repository(run: Run, given: dict[str, list[str]], names: Sequence[str]) -> int:
-    """`-p URI`: take name and origin from the repository."""
-    uri = given["p"][-1]
+    """`-p URI`: take names and origin from the repository."""
+    asked = given["p"][-1]
+    uri = absolute(run, asked)
     with run.changing() as image:
-        repository = _asked(image, uri, names)
-        known = image.publisher(repository.publisher)
-        new = known is None or not any(_slashed(each) == _slashed(uri) for each in known.origins)
-        _apply(image, repository.publisher, {**given, "g": [uri]} if new else given)
-        image.refresh([repository.publisher])
+        wanted = _asked(image, asked, uri, names)
+        said: dict[str, list[str]] = {"Added": [], "Updated": []}
+        for name in wanted:
+            known = image.publisher(name)
+            new = known is None or uri not in known.origins
+            said["Added" if known is None else "Updated"].append(name)
+            _apply(run, image, name, {**given, "g": [uri]} if new else given)
+        if "no-refresh" not in given:
+            _fetched(run, image, wanted)
         image.save()
-    verb = "Added" if known is None else "Updated"
-    run.call.out(f"pkg set-publisher:\n  {verb} publisher(s): {repository.publisher}\n")
+    lines = "".join(f"  {verb} publisher(s): {', '.join(found)}\n" for verb, found in said.items() if found)
+    run.call.out(f"pkg set-publisher:\n{lines}")
     return OK
 
 
-def _asked(image: Image, uri: str, names: Sequence[str]) -> Repository:
-    """The repository at an origin, which must have packages of the publisher named."""
-    check_origin(image, names[0] if names else "", uri)
-    repository = image.shelves.served(uri)
-    assert repository is not None
-    return repository
+def _asked(image: Image, asked: str, uri: str, names: Sequence[str]) -> list[str]:
+    """The publishers of a repository, or the one that was named, which must be among them."""
+    source = image.shelves.served(uri)
+    if source is None and urlsplit(uri).scheme in ("http", "https", "file"):
+        is_file = urlsplit(uri).scheme == "file"
+        said = trouble(image, uri) if is_file else indented(image, uri, asked="/versions/0/")
+        raise PkgError(f"\n{said}")
+    check_origin(image, "", uri)
+    assert source is not None
+    if names and names[0] not in source.publishers:
+        raise PkgError(f"pkg: {_other_publishers(asked, names[0], source.publishers)}")
+    return [names[0]] if names else list(source.publishers)
 
 
 def _check_origins(image: Image, name: str) -> None:
     publisher = image.publisher(name)
-    for uri in publisher.origins if publisher else []:
+    for uri in publisher.asked if publisher else []:
         check_origin(image, name, uri)
 
 
 CHANGES_ONLY = {"G", "M", "m"}  # of a publisher that is there
 
 
-def _apply(image: Image, name: str, given: dict[str, list[str]]) -> None:
+def _apply(run: Run, image: Image, name: str, given: dict[str, list[str]]) -> None:
     publisher = image.publisher(name)
     if publisher is None:
         if not given.keys() & {"g", "O"} and given.keys() & CHANGES_ONLY:
             raise PkgError(f"Unknown publisher '{name}'.")
         publisher = Publisher(name)  # one without origins is allowed: what is installed may be of it
         image.publishers.append(publisher)
+    switching = given.keys() & {"d", "e"}
+    here = [absolute(run, uri) for uri in given.get("g", [])]
+    if switching and "g" in given and all(uri in publisher.origins for uri in here):
+        rest = [uri for uri in publisher.disabled if uri not in here]
+        publisher.disabled = [*rest, *(here if "d" in given else [])]
+        return
     if "O" in given:
-        publisher.origins = [_slashed(given["O"][-1])]
-    _uris(publisher.mirrors, given.get("m", []), given.get("M", []), "mirror")
-    _uris(publisher.origins, given.get("g", []), given.get("G", []), "origin")
+        publisher.origins = [absolute(run, given["O"][-1])]
+    _uris(run, publisher.mirrors, given.get("m", []), given.get("M", []), "mirror")
+    _uris(run, publisher.origins, given.get("g", []), given.get("G", []), "origin")
+    publisher.disabled = [uri for uri in publisher.disabled if uri in publisher.origins]
     if not publisher.origins:
         publisher.seen = (-1, 0)
     publisher.enabled = "e" in given or (publisher.enabled and "d" not in given)
@@ -304,19 +374,18 @@ def _apply(image: Image, name: str, given: dict[str, list[str]]) -> None:
     _rank(image, publisher, given)
 
 
-def _uris(have: list[str], add: Sequence[str], remove: Sequence[str], what: str) -> None:
+def _uris(run: Run, have: list[str], add: Sequence[str], remove: Sequence[str], what: str) -> None:
     """Removals first: `-G '*' -g URI` replaces all."""
-    for uri in remove:
-        if uri == "*":
-            have.clear()
-        elif _slashed(uri) in have:
-            have.remove(_slashed(uri))
-        else:
+    if "*" in remove:
+        have.clear()
+    for uri in (absolute(run, each) for each in remove if "*" not in remove):
+        if uri not in have:
             raise PkgError(f"Unknown repository {what} '{uri}'" + ("." if what == "mirror" else ""))
-    for uri in add:
-        if _slashed(uri) in have:
+        have.remove(uri)
+    for uri in (absolute(run, each) for each in add):
+        if uri in have:
             raise PkgError(f"{what.capitalize()} '{uri}' already exists for the specified publisher.")
-        have.append(_slashed(uri))
+        have.append(uri)
 
 
 def _slashed(uri: str) -> str:
@@ -348,7 +417,13 @@ def unset(run: Run, words: Sequence[str]) -> int:
         unknown = [name for name in names if image.publisher(name) is None]
         image.publishers = [each for each in image.publishers if each.name not in names]
         image.save()
+    if not run.where.omnios:
+        run.call.out(" Done\n")
+    elif len(unknown) < len(names):
+        run.call.out(" Startup: Updating package cache ... Startup: Caching catalogs ... Done\n Done\n")
+    else:
+        run.call.out(" Startup: Updating package cache ... Done\n")
     if not unknown:
         return OK
-    text = "".join(f"\nRemoval failed for '{name}': Unknown publisher '{name}'.\n" for name in unknown)
-    raise PkgError(text, OOPS if len(unknown) == len(names) else PARTIAL)
+    text = "\n\n".join(f"Removal failed for '{name}': Unknown publisher '{name}'." for name in unknown)
+    raise PkgError(f"\n{text}\n", OOPS if len(unknown) == len(names) else PARTIAL)
