@@ -61,8 +61,8 @@ Over = Annotated[
     str,
     typer.Option(
         "--add-vnic-over",
-        metavar="'LINK[|VLAN[|MAC]] …'",
-        help="Make VNICs over these links for the zone, with DHCP (also --auto-vnics).",
+        metavar="'LINK[|VLAN[|MAC]][|dhcp=no][|address=ADDR/LEN] …'",
+        help="Make VNICs over these links for the zone, with DHCP if nothing else is said (also --auto-vnics).",
     ),
 ]
 Users = Annotated[

@@ -12,6 +12,7 @@ from zonemgr.host import smf, zfs
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, SnapshotName, ZoneName
 from zonemgr.workflows import (
+    addresses,
     building,
     common,
     furnish,
@@ -157,6 +158,7 @@ def plan_setup(site: Site, zone: Disposable) -> list[Step]:
             things.mounted, limits.change_limit, tuple(map(str, things.autonfs)),
         ),
         building.AwaitMilestone(zone.zone, smf.MULTI_USER_SERVER, limits.boot_limit),
+        *addresses.awaited(zone.zone, things),
     ]  # fmt: skip
 
 

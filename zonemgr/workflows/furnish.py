@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from zonemgr import limits
@@ -11,7 +11,8 @@ from zonemgr.errors import NotThere, UsageError, ZonemgrError
 from zonemgr.host import dladm, system
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, Fs, LinkName, SnapshotName, UserName
-from zonemgr.workflows import caps, datasets, survey
+from zonemgr.workflows import addresses, caps, datasets, survey
+from zonemgr.workflows.addresses import Addressing
 from zonemgr.workflows.caps import Caps
 
 SYSTEM = ("/bin", "/dev", "/devices", "/etc", "/lib", "/proc", "/sbin", "/system", "/usr", "/var")
@@ -39,21 +40,34 @@ class Lofs:
 
 @dataclass(frozen=True)
 class AutoVnic:
-    """A VNIC made for one zone: over a link, with VLAN id and MAC address if given."""
+    """A VNIC made for one zone: over a link, with VLAN id and MAC address if given, and how it gets its addresses."""
 
     name: str
     over: str
     vlan: str = ""
     mac: str = ""
+    addressing: Addressing = field(default_factory=Addressing)
 
     def __str__(self) -> str:
-        return "|".join([self.name, self.over, self.vlan, self.mac]).rstrip("|")
+        """As the zone's `zonemgr.autovnic` attr has it: `NAME|LINK[|VLAN[|MAC]]` and the parts of its addressing."""
+        fixed = "|".join([self.name, self.over, self.vlan, self.mac]).rstrip("|")
+        return "|".join([fixed, *self.addressing.parts])
+
+    @property
+    def inside(self) -> str:
+        """What the zone's set-up is told: `NAME` and the parts of its addressing."""
+        return "|".join([self.name, *self.addressing.parts])
 
     @classmethod
     def parse(cls, text: str, name: str) -> AutoVnic:
-        """`LINK[|VLAN[|MAC]]`, as the predecessor wrote it."""
-        over, _, rest = text.partition("|")
-        vlan, _, mac = rest.partition("|")
+        """`LINK[|VLAN[|MAC]]`, as the predecessor wrote it, with `|dhcp=no` or `|address=ADDRESS/LENGTH` behind."""
+        fixed, addressing = addresses.taken_from(text)
+        over, vlan, mac = [*fixed, "", ""][:3]
+        if len(fixed) > 3:
+            raise UsageError(
+                f"{text!r} has more parts than there are",
+                hint="LINK|VLAN|MAC|address=192.0.2.5/24, all but LINK may be left out",
+            )
         LinkName(over)
         if vlan and not (re.fullmatch(r"[1-9][0-9]{0,3}", vlan) and int(vlan) <= 4094):
             raise UsageError(f"{vlan!r} in {text!r} is not a VLAN id", hint="a number from 1 to 4094")
@@ -63,13 +77,14 @@ class AutoVnic:
             raise UsageError(
                 f"{mac!r} in {text!r} is a multicast address", hint="the first octet must be even"
             )
-        return cls(name, over, vlan, mac)
+        return cls(name, over, vlan, mac, addressing)
 
     @classmethod
     def recall(cls, text: str) -> AutoVnic:
         """From an entry of the zone's `zonemgr.autovnic` attr."""
-        name, over, vlan, mac = [*text.split("|"), "", "", ""][:4]
-        return cls(name, over, vlan, mac)
+        fixed, addressing = addresses.taken_from(text)
+        name, over, vlan, mac = [*fixed, "", "", ""][:4]
+        return cls(name, over, vlan, mac, addressing)
 
 
 def recall_vnics(value: str) -> list[AutoVnic]:
@@ -193,6 +208,7 @@ class Furniture:
     caps: Caps = field(default_factory=Caps)
     cloned: tuple[ClonedFs, ...] = ()  # what the clones come to on this host; filled by storage.settle
     made: tuple[str, ...] = ()  # of the datasets, those that are made for the zone; filled by seen_on
+    secluded: tuple[str, ...] = ()  # links over an etherstub; filled by seen_on
 
     @property
     def fs(self) -> tuple[Fs, ...]:
@@ -217,7 +233,14 @@ class Furniture:
 
     @property
     def temporary_links(self) -> tuple[str, ...]:
-        return tuple(link for link in self.links if link not in self.lasting)
+        """Words for the zone's set-up: names, with how they are to get their addresses (see addresses.recall)."""
+        handed = (link for link in self.vnics if link not in self.lasting)
+        return (*handed, *(vnic.inside for vnic in self.auto_vnics))
+
+    @property
+    def by_dhcp(self) -> tuple[str, ...]:
+        """The links that are to get an address by DHCP."""
+        return (*self.vnics, *(vnic.name for vnic in self.auto_vnics if vnic.addressing.by_dhcp))
 
     @property
     def lasting_links(self) -> tuple[str, ...]:
@@ -229,10 +252,20 @@ class Furniture:
         if self.vnics:
             lasting = dladm.persistent_links(host)
             found = replace(found, lasting=tuple(link for link in self.vnics if link in lasting))
+        if self.links:
+            found = replace(found, secluded=tuple(self._secluded(host)))
         if self.datasets:
             there = {row.name for row in survey.filesystems(host)}
             found = replace(found, made=tuple(name for name in self.datasets if name not in there))
         return found
+
+    def _secluded(self, host: Host) -> Iterator[str]:
+        rows = {link.name: link for link in dladm.links(host)}
+        below = {vnic.name: vnic.over for vnic in self.auto_vnics}
+        below |= {name: rows[name].over for name in self.vnics if name in rows}
+        for name, over in below.items():
+            if over in rows and rows[over].kind == "etherstub":
+                yield name
 
     def check_on(self, host: Host, *, homes: Sequence[str], own: str = "") -> None:
         """Raise for the first thing the host does not have, or should not give away.
@@ -265,6 +298,12 @@ def parse(wishes: Wishes, *, tag: str) -> Furniture:
     _not_nested("delegated", wishes.datasets.split())
     _not_nested("cloned", [clone.source for clone in clones])
     made = tuple(AutoVnic.parse(word, f"zm{tag}_{n}") for n, word in enumerate(wishes.over.split()))
+    if len(" ".join(map(str, made))) > 255:
+        raise UsageError(
+            f"the zone's configuration cannot record {len(made)} VNICs with all that is said of them",
+            hint="its attr zonemgr.autovnic has 255 bytes; make fewer, or hand it some that exist: --add-vnic",
+        )
+    _no_twins("the address", [one.partition("/")[0] for vnic in made for one in vnic.addressing.addresses])
     return Furniture(
         mounts,
         tuple(str(Dataset(word)) for word in wishes.datasets.split()),

@@ -17,6 +17,7 @@ from zonemgr.host.door import Host
 from zonemgr.host.zonescript import parse_export
 from zonemgr.model import Dataset, RunId, ZoneName, ZoneState
 from zonemgr.workflows import (
+    addresses,
     building,
     datasets,
     furnish,
@@ -292,6 +293,8 @@ def _down(work: Job, plan: Plan, host_side: Sequence[Step]) -> tuple[str, ...]:
         )
     elif plan.running:
         work.do(BootAgain(zone.name, zone.run, smf.MULTI_USER_SERVER, limits.boot_limit))
+    if plan.running:
+        work.do(*addresses.awaited(zone.name, plan.things))
     work.keep_only(list(work.begun))
     work.do(TidyUp(zone.name, zone.dataset, snapshot, was_down=True))
     return tuple(str(step) for step in within)

@@ -13,6 +13,7 @@ from zonemgr.errors import CommandError, ZonemgrError
 from zonemgr.host import accounts, system
 from zonemgr.host.accounts import Accounts
 from zonemgr.host.door import Host
+from zonemgr.workflows import addresses
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -95,7 +96,7 @@ def script(
         .get_template("configure/setup.sh.j2")
         .render(
             zone=zone,
-            vnics=list(vnics),
+            vnics=[addresses.recall(word) for word in vnics],
             links=list(links),
             resolver=resolver.strip(),
             sysding=_templates().get_template("sysding/sysding.conf.j2").render(links=list(links)).strip(),
