@@ -308,10 +308,11 @@ class TestPrograms:
     pytestmark = needs_namespaces
 
     def test_a_program_in_a_zone_is_seen_from_both_sides(self, made: Path) -> None:
-        sh(made, "zlogin -S z 'sleep 4711 & echo $! > /tmp/pid'")
-        assert sh(made, "ps -z z -o args | grep 'sleep 4711'") == "sleep 4711\n"
+        # Not `sleep`, which is a command of ksh93's own.
+        sh(made, "zlogin -S z '/usr/bin/sleep 4711 & echo $! > /tmp/pid'")
+        assert sh(made, "ps -z z -o args | grep '^/usr/bin/sleep 4711'") == "/usr/bin/sleep 4711\n"
         assert sh(made, "zlogin -S z 'ps -p $(cat /tmp/pid) -o zone=,args=' | tail -1").split() == ["z"]
-        assert sh(made, "zlogin -S z 'ps -p $(cat /tmp/pid) -o comm='") == "sleep\n"
+        assert sh(made, "zlogin -S z 'ps -p $(cat /tmp/pid) -o comm='") == "/usr/bin/sleep\n"
         assert run(made, "pgrep", "-z", "global", "-x", "sleep").returncode == 1
         sh(made, "zlogin -S z 'kill $(cat /tmp/pid)'")
         assert run(made, "pgrep", "-z", "z", "-x", "sleep").returncode == 1
@@ -328,8 +329,8 @@ class TestPrograms:
         assert re.search(r"\d ps -ef$", said, re.MULTILINE)
 
     def test_pkill_in_the_global_zone_spares_the_zones(self, made: Path) -> None:
-        sh(made, "zlogin -S z 'sleep 4713 &'")
-        sh(made, "sleep 4713 & pkill -z global -x sleep; wait $! 2> /dev/null; true")
+        sh(made, "zlogin -S z '/usr/bin/sleep 4713 &'")
+        sh(made, "/usr/bin/sleep 4713 & pkill -z global -x sleep; wait $! 2> /dev/null; true")
         assert sh(made, "pgrep -x sleep | wc -l").strip() == "1"
         sh(made, "pkill -9 -z z -x sleep; test $(zoneadm -z z list -p | cut -d: -f3) = running")
 

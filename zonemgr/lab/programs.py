@@ -12,6 +12,7 @@ machine's), and python when it is not the machine's own.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import json
 import os
@@ -129,6 +130,7 @@ def _write_all(top: Path, files: Mapping[str, str]) -> None:
                     os.unlink(entry.path)
 
 
+@functools.cache  # a process that makes many labs, such as one that tests, looks at the machine once
 def _all(python: Interpreter) -> dict[str, str]:
     """Every program of a lab, by its path below LAB/programs."""
     machine, entries = machines(), commandlist.read()
