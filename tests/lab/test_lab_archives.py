@@ -117,6 +117,7 @@ def test_an_archive_of_a_zone_becomes_a_zone(lab: Lab, kind: str) -> None:
 
 def test_unconfigured_or_from_a_directory(each_lab: Lab) -> None:
     lab = each_lab
+    lab.world.put("openssh.dsa", "on")
     (root_of(lab) / "etc/nodename").write_text("tools\n")
     ended = install(lab, "-d", "/zones/giz/tools/root", "-u")
     assert (ended.exit_code, state(lab, "new")) == (0, "installed"), ended

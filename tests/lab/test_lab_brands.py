@@ -149,6 +149,7 @@ def used(host: ZoneHost, zone: str) -> None:
 
 
 def test_a_clone_loses_the_identity_of_the_golden_zone(host: ZoneHost) -> None:
+    host.world.put("openssh.dsa", "on")
     host.install("gold")
     used(host, "gold")
     ended = clone(host, "t1")
@@ -170,6 +171,7 @@ def test_a_clone_loses_the_identity_of_the_golden_zone(host: ZoneHost) -> None:
 
 
 def test_no_two_clones_have_the_same_host_keys(host: ZoneHost) -> None:
+    host.world.put("openssh.dsa", "on")
     host.install("gold")
     keys = set()
     for zone in ("t1", "t2"):
@@ -180,6 +182,7 @@ def test_no_two_clones_have_the_same_host_keys(host: ZoneHost) -> None:
 
 def test_sysding_looks_again_in_a_clone(tmp_path: Path) -> None:
     host = ZoneHost.fresh(tmp_path / "lab")
+    host.world.put("openssh.dsa", "on")
     host.install("gold")
     host.must("zoneadm", "-z", "gold", "boot")
     host.world.advance(300)
@@ -190,6 +193,70 @@ def test_sysding_looks_again_in_a_clone(tmp_path: Path) -> None:
     host.world.advance(300)
     host.must("zoneadm", "-z", "t1", "halt")
     assert "10.0.0.53" in (root(host, "t1") / "etc/resolv.conf").read_text()
+
+
+def test_without_dsa_openindianas_script_fails_and_clone_ends_well(tmp_path: Path) -> None:
+    host = ZoneHost.fresh(tmp_path / "lab")
+    host.install("gold")
+    host.must("zoneadm", "-z", "gold", "boot")
+    host.world.advance(300)
+    host.must("zoneadm", "-z", "gold", "halt")
+    used(host, "gold")
+    ended = clone(host, "t1")
+    assert (ended.exit_code, host.state("t1")) == (0, "installed")
+    assert "ERROR: Zone unconfiguration failed\n" in said(host, ended)
+    etc = root(host, "t1") / "etc"
+    assert not (etc / "nodename").exists()  # what comes before the ssh keys is done
+    assert "OPENSSH PRIVATE KEY" in (etc / "ssh/ssh_host_rsa_key").read_text()
+    (etc / "sysding.conf").write_text("setup_ns_dns example.org example.org 10.0.0.53\n")
+    host.must("zoneadm", "-z", "t1", "boot")
+    host.world.advance(300)
+    assert not (
+        etc / "resolv.conf"
+    ).exists()  # and what comes after them is not: sysding has finished already
+
+
+def test_the_brands_script_writes_through_lofs_mounts_into_the_host(host: ZoneHost) -> None:
+    for name, text in (("ssh/sshd_config", "PermitRootLogin yes\n"), ("logs/messages", "of the host\n")):
+        host.path(f"/export/{name}").parent.mkdir()
+        host.path(f"/export/{name}").write_text(text)
+    host.install("gold")
+    mounts = (("/etc/ssh", "/export/ssh"), ("/var/adm", "/export/logs"))
+    words = "".join(
+        f"add fs; set dir={inside}; set special={outside}; set type=lofs; end; " for inside, outside in mounts
+    )
+    host.must("zonecfg", "-z", "t1", f"create -b; set zonepath=/zones/t1; set brand=ipkg; {words}")
+    host.must("zoneadm", "-z", "t1", "clone", "gold")
+    assert "OPENSSH PRIVATE KEY" in host.path("/export/ssh/ssh_host_rsa_key").read_text()
+    assert host.path("/export/ssh/sshd_config").read_text() == "PermitRootLogin no\n"
+    assert host.path("/export/logs/messages").read_text() == ""
+
+
+def test_an_address_from_the_global_zone_does_not_reach_a_clone_that_remembers_its_first_boot(
+    tmp_path: Path,
+) -> None:
+    """OmniOS' script lets ipmgmtd forget it, OpenIndiana's does not."""
+    found = {}
+    for flavour in ("openindiana", "omnios"):
+        host = ZoneHost.fresh(tmp_path / flavour, flavour=flavour)
+        host.world.put("openssh.dsa", "on")
+        host.install("gold")
+        host.must("zoneadm", "-z", "gold", "boot")
+        host.world.advance(300)
+        host.must("zoneadm", "-z", "gold", "halt")
+        host.must("dladm", "create-vnic", "-l", "net0", "t0")
+        net = "add net; set physical=t0; set allowed-address=10.0.0.5/24; end"
+        host.must(
+            "zonecfg",
+            "-z",
+            "t1",
+            f"create -b; set zonepath=/zones/t1; set brand=ipkg; set ip-type=exclusive; {net}",
+        )
+        host.must("zoneadm", "-z", "t1", "clone", "gold")
+        host.must("zoneadm", "-z", "t1", "boot")
+        host.world.advance(300)
+        found[flavour] = "from-gz" in host.run("zlogin", "t1", "ipadm show-addr -p -o type").stdout
+    assert found == {"openindiana": False, "omnios": True}
 
 
 def test_a_failed_unconfiguration_is_only_told_of(host: ZoneHost) -> None:

@@ -356,14 +356,30 @@ class TestWithoutACellOfItsOwn:
         assert not running("sleep 64")
         assert not list((stage.world.dir / "cells/web").iterdir())
 
-    def test_a_mounted_zone_has_its_own_etc_and_itself_at_a(self, stage: Stage) -> None:
+    def test_a_mounted_zone_shows_directories_of_the_host_and_itself_at_a(self, stage: Stage) -> None:
         stage.world.path("/zones/web/lu").mkdir()
         stage.state("mounted", "/zones/web/lu")
         (stage.root / "opt/kept").write_text("in the zone\n")
+        (stage.world.host / "opt").mkdir(exist_ok=True)
+        before = (stage.world.host / "etc/nodename").read_text()
         script = (
-            "cat /a/opt/kept; echo web2 > /a/etc/nodename; cat /etc/nodename; test -e /opt || echo no opt"
+            "cat /a/opt/kept; echo web2 > /a/etc/nodename; cat /etc/nodename; test -e /opt/kept || echo not here;"
+            "for dir in /etc /var /opt /usr; do echo > $dir/mine 2> /tmp/said || echo read-only; done;"
+            ": > /var/tmp/mine && : > /var/run/mine && echo fresh"
         )
-        assert stage.sh(script) == "in the zone\nweb2\nno opt\n"
+        readonly = "read-only\n" * 4
+        assert stage.sh(script) == f"in the zone\n{before}not here\n{readonly}fresh\n"
         assert (stage.root / "etc/nodename").read_text() == "web2\n"
+        assert (stage.world.host / "etc/nodename").read_text() == before
+
+    def test_below_chroot_links_stay_inside_and_there_are_no_devices(self, stage: Stage) -> None:
+        stage.world.path("/zones/web/lu").mkdir()
+        stage.state("mounted", "/zones/web/lu")
+        (stage.root / "etc/sub").symlink_to("/export/sub")
+        (stage.root / "export/sub").mkdir()
+        words = "echo in > /etc/sub/note; ls /dev; ls /proc; sed s/in/out/ /etc/sub/note"
+        assert stage.sh(f"/usr/sbin/chroot /a /bin/sh -c '{words}'") == "out\n"
+        assert (stage.root / "export/sub/note").read_text() == "in\n"
+
         stage.run("zlogin", "-S", "web", "echo gone > /tmp/scratch")
         assert not (stage.root / "tmp/scratch").exists()

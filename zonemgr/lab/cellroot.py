@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 # Of the machine's top level, what programs need besides what is in /usr.
 SYSTEM = ("lib", "lib32", "lib64", "libx32")
 
-# lofs options that a bind mount can keep (facts sheet 12).
+# What the maintenance root of a zone has of the global zone, read-only, beside its programs (vplat.c: upd_loopdirs).
+LENT = ("etc", "kernel", "opt", "platform", "var")
+# Brands whose zones have /usr, /lib and /sbin from the global zone, when they run and only then.
+SHARING = ("sparse", "pkgsrc")
+
+# lofs options that a bind mount can keep.
 LOFS = {"ro": 1, "nosuid": 2, "nosetuid": 2, "nodevices": 4, "noexec": 8}
 
 
@@ -43,7 +48,7 @@ class Plan:
     lab: Path
     zone: str
     root: Path
-    scratch: bool  # the maintenance root of the `mounted` state (facts sheet 1.5): the zone's own root is /a
+    scratch: bool  # the maintenance root of the `mounted` state: the zone's own root is /a
     inside: bool  # in the lab's global zone, whose /usr has the emulated commands already
     shown: tuple[Shown, ...]  # file systems of the global zone shown inside
     facts: dict[str, Any]  # what zone.json tells the commands inside
@@ -53,6 +58,8 @@ class Plan:
     mnttab: Path | None = None  # the file with what is mounted
     door: Path | None = None  # the folder of the socket at which the cell is answered
     live: bool = False  # what is mounted later below the root outside is to be seen inside
+    lent: tuple[tuple[str, Path], ...] = ()  # directories of the global zone that a maintenance root shows
+    whole: bool = True  # the zone has programs of its own; sparse ones have the global zone's while they run
 
     def order(self) -> Order:
         from zonemgr.lab.kernel import Order
@@ -78,7 +85,7 @@ def plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bo
         "boot_args": row["boot_args"] if row else "",
         "links": _links(world, zone, [net.physical for net in config.net]),
     }
-    shown = [] if scratch else list(_resources(world, config, root))
+    shown = list(_resources(world, config, root, scratch=scratch))
     inside = Path("/.lab/gz.json").exists()
     if not (world.dir / "programs/interpreter.json").exists():
         programs.write(world.dir)
@@ -86,8 +93,17 @@ def plan(world: World, zone: str, root: Path, config: ZoneConfig, *, scratch: bo
     datasets = () if scratch else tuple(config.dataset)
     nfs = () if scratch else tuple(autofs.mounted_in(world, zone))
     mnttab = None if scratch or row is None else zonefs.write_mnttab(world, zone)
+    lent = tuple(_lent(world)) if scratch else ()
     first = (world.dir, zone, root, scratch, inside, tuple(shown), facts, named, datasets, nfs, mnttab)
-    return Plan(*first, live=bool(world.pool))
+    return Plan(*first, live=bool(world.pool), lent=lent, whole=config.brand not in SHARING)
+
+
+def _lent(world: World) -> Iterator[tuple[str, Path]]:
+    """What the global zone lends a maintenance root, beside the programs that every cell has."""
+    for name in LENT:
+        place = world.path(f"/{name}")
+        if place.is_dir():
+            yield name, place
 
 
 def _links(world: World, zone: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -98,9 +114,16 @@ def _links(world: World, zone: str, names: Sequence[str]) -> list[dict[str, Any]
     return [link for link in links if link["name"] in names or link.get("zone") == zone]
 
 
-def _resources(world: World, config: ZoneConfig, root: Path) -> Iterator[Shown]:
-    """The zone's fs resources, by their directories, as zoneadmd sorts them (gate, vplat.c: fs_compare)."""
+def _resources(world: World, config: ZoneConfig, root: Path, *, scratch: bool) -> Iterator[Shown]:
+    """The zone's fs resources, by their directories, as zoneadmd sorts them (gate, vplat.c: fs_compare).
+
+    In a maintenance root they are mounted below /a, all types but zfs (mount_filesystems_fsent).
+    """
     for fs in sorted(config.fs, key=lambda each: each.dir):
+        if scratch:
+            if fs.type != "zfs":
+                yield Shown(str(world.path(fs.special)), f"/a{fs.dir}", fs.options)
+            continue
         if fs.type == "lofs":
             yield Shown(str(world.path(fs.special)), fs.dir, fs.options)
         elif fs.type == "zfs":  # zoneadmd has mounted it in the root; inside it is to be a mount point too
@@ -117,9 +140,8 @@ def hold(plan: Plan, outside: Outside) -> Outside:
     from zonemgr.lab import rootfs
 
     outside.hold("root", plan.root, follow=False)
-    if plan.scratch:
-        outside.hold("etc", plan.root / "etc", follow=False)
-        outside.hold("var", plan.root / "var", follow=False)
+    for name, place in plan.lent:
+        outside.hold(f"lent/{name}", place, follow=False)
     for name in SYSTEM:
         if Path("/", name).is_dir():
             outside.hold(name, f"/{name}")
@@ -176,15 +198,18 @@ def build(plan: Plan, outside: Outside, clean: bool) -> None:
     outside.enter("root", empty=plan.scratch)
     rootfs.proc(outside)
     if plan.scratch:
-        _show_scratch(outside)
+        _show_scratch(outside, plan)
     show_usr(outside)
     for name in SYSTEM:
         _show_system(outside, name)
     if outside.holds("alternatives"):
         outside.bind("alternatives", "/etc/alternatives", flags=ns.RDONLY)
     rootfs.devices(outside)
-    _show_volatile(clean)
+    if not plan.scratch:
+        _show_volatile(clean)
     _show_lab(outside, plan.facts)
+    if plan.scratch:
+        _finish_scratch(plan)
     for number, shown in enumerate(plan.shown):
         _show(outside, f"fs{number}", shown)
     rootfs.protect_kernel()
@@ -196,14 +221,35 @@ def build(plan: Plan, outside: Outside, clean: bool) -> None:
     ns.set_host_name(_host_name(plan.zone))
 
 
-def _show_scratch(outside: Outside) -> None:
-    """The maintenance root: the zone's own /etc and /var, and all of it at /a (facts sheet 1.5)."""
+def _show_scratch(outside: Outside, plan: Plan) -> None:
+    """The maintenance root of an update mount: directories of the global zone, and the zone's root at /a.
+
+    Gate, vplat.c: build_mounted_pre_var and build_mounted_post_var (Z_MNT_UPDATE). /a has neither /dev nor /proc.
+    """
     from zonemgr.lab import rootfs
 
-    for name in ("etc", "var"):
-        outside.bind(name, f"/{name}")
+    for name, _ in plan.lent:
+        outside.bind(f"lent/{name}", f"/{name}")
     outside.bind("root", "/a")
-    rootfs.tmpfs("/tmp", "1777")
+    for path, mode in (("/tmp", "1777"), ("/var/run", "0755"), ("/var/tmp", "1777")):
+        rootfs.tmpfs(path, mode)
+
+
+def _finish_scratch(plan: Plan) -> None:
+    """The zone's own programs, for `chroot /a`; then what is lent becomes read-only.
+
+    No zone of the lab has programs of its own: a whole one is shown the machine's, as in a cell that runs.
+    """
+    from zonemgr.lab import namespaces as ns
+    from zonemgr.lab import rootfs
+
+    if plan.whole:
+        for name in ("usr", "sbin", *SYSTEM, "etc/alternatives", ".lab"):
+            if Path("/", name).is_dir():
+                rootfs.make_point(f"/a/{name}", directory=True)
+                ns.mount(f"/{name}", f"/a/{name}", flags=ns.BIND | ns.REC)
+    for name, _ in plan.lent:
+        rootfs.remount(f"/{name}", ns.RDONLY)
 
 
 def _show_system(outside: Outside, name: str) -> None:

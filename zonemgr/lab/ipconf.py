@@ -107,6 +107,7 @@ def _passing(where: Place) -> list[dict[str, Any]]:
 def save(where: Place, config: Config) -> None:
     kept = [f"_ifname={name};_families=2,26;" for name, passing in config.interfaces.items() if not passing]
     kept = [line for line in kept if not _is_given(where, line)]
+    kept += [f"_ifname={link};_families=2,26;" for link in dict.fromkeys(link for link, _ in where.given)]
     kept += [_line(each) for each in config.addresses if not each.temporary and each.type != "from-gz"]
     kept += config.hidden
     text = "".join(f"{line}\n" for line in kept)
@@ -122,6 +123,19 @@ def save(where: Place, config: Config) -> None:
         place.write(
             where.root, PASSING, json.dumps({"boot": where.booted, "objects": passing}, indent=1) + "\n"
         )
+
+
+def keep_given(where: Place) -> None:
+    """Write down which interfaces the global zone gives an address, so that they have it at the next boot, too."""
+    if where.given:
+        save(where, load(where))
+
+
+def kept_interfaces(where: Place) -> set[str]:
+    """The interfaces that come up at a boot because they are kept."""
+    lines = (place.read(where.root, FILE) or "").splitlines()
+    found = (dict(part.split("=", 1) for part in line.split(";") if "=" in part) for line in lines)
+    return {pairs["_ifname"] for pairs in found if "_ifname" in pairs}
 
 
 def _is_given(where: Place, line: str) -> bool:

@@ -1,10 +1,17 @@
-"""system-unconfigure: what the IPS brands reset in the root of a clone (facts sheet 3.3).
+"""system-unconfigure: what the IPS brands reset in the root of a clone (pkg5, src/brand/system-unconfigure).
 
-The script runs in the zone's maintenance environment, so no symbolic link in the root leads out of it; here a link
-that would makes the run fail, as a file that is missing does.
+The script runs as root in the zone's maintenance environment, with the zone's own lofs mounts in place below /a: what
+it writes below one of them it writes into the host's directory. No symbolic link in the root leads out of the
+environment; here a link that would makes the run fail, as a file that is missing does.
 
+OpenIndiana's script makes a DSA host key and gives up when that fails. OpenSSH 9.8 and later have no DSA, so there
+every run fails, after all that comes before the ssh keys is done; `sysding` then keeps its state.
+
+    openssh.dsa = on             ssh-keygen still makes DSA keys (OpenSSH before 9.8)
     fault.unconfigure = fail     the script fails before it has changed anything
     fault.unconfigure = skip     it changes nothing and succeeds (as in the recordings)
+    fault.unconfigure = STEP     it fails at this step: hosts, vfstab, networking, time_zone, root_password, logs,
+                                 ldap, ssh, sysding
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zonemgr.lab import zoneroot
+from zonemgr.lab import zoneroot, zonestore
 from zonemgr.lab.call import Call
 from zonemgr.lab.place import inside, write
 from zonemgr.lab.world import LabError, World
@@ -22,20 +29,31 @@ from zonemgr.lab.world import LabError, World
 
 @dataclass(frozen=True)
 class Altroot:
-    """The zone's root, as /a of its maintenance environment."""
+    """The zone's root, as /a of its maintenance environment, with what is mounted in it."""
 
     root: Path
     world: World
+    mounts: tuple[tuple[str, Path], ...] = ()  # directory in the zone, directory of the host; innermost first
+
+    def at(self, name: str) -> Path:
+        """A file below /a, or below the directory of the host that is mounted there."""
+        for directory, shown in self.mounts:
+            if f"/{name}".startswith(f"{directory}/"):
+                return inside(shown, f"/{name}".removeprefix(f"{directory}/"))
+            if f"/{name}" == directory:
+                return shown
+        return inside(self.root, name)
 
     def has(self, name: str) -> bool:
-        return (self.root / name).exists()
+        return self.at(name).exists()
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
-        write(self.root, name, text, mode)
+        path = self.at(name)
+        write(path.parent, path.name, text, mode)
 
     def edit(self, name: str, pattern: str, replacement: str) -> None:
         """sed -i; raises OSError when the file is missing."""
-        path = inside(self.root, name)
+        path = self.at(name)
         text = re.sub(pattern, replacement, path.read_text(errors="surrogateescape"), flags=re.MULTILINE)
         path.write_text(text, errors="surrogateescape")
 
@@ -46,13 +64,21 @@ class Altroot:
     def empty(self, pattern: str) -> None:
         for path in self._matching(pattern):
             if path.is_file():
-                inside(self.root, str(path.relative_to(self.root))).write_text("")
+                inside(path.parent, path.name).write_text("")
 
     def _matching(self, pattern: str) -> list[Path]:
         """Entries of a directory that is really below the root, though it may be missing."""
         folder, _, name = pattern.rpartition("/")
-        directory = inside(self.root, folder)
+        directory = self.at(folder)
         return sorted(directory.glob(name)) if directory.is_dir() else []
+
+
+def altroot(world: World, zone: str, zonepath: str) -> Altroot:
+    """The root of a zone with its lofs mounts; other types are not mounted, or hold nothing of the host's."""
+    found = zonestore.load(world, zone).fs
+    lofs = [(fs.dir, world.path(fs.special)) for fs in found if fs.type == "lofs"]
+    lofs.sort(key=lambda pair: len(pair[0]), reverse=True)
+    return Altroot(world.path(f"{zonepath}/root"), world, tuple(lofs))
 
 
 def system_unconfigure(call: Call, zone: str, zonepath: str) -> bool:
@@ -60,10 +86,12 @@ def system_unconfigure(call: Call, zone: str, zonepath: str) -> bool:
     fault = call.world.get("fault.unconfigure")
     if fault in ("fail", "skip"):
         return fault == "skip"
-    altroot = Altroot(call.world.path(f"{zonepath}/root"), call.world)
     try:
+        where = altroot(call.world, zone, zonepath)
         for step in STEPS:
-            step(altroot)
+            if step.__name__ == f"_{fault}":
+                return False
+            step(where)
     except (OSError, LabError):
         return False
     return True
@@ -86,6 +114,10 @@ def _networking(a: Altroot) -> None:
         a.remove(f"etc/{name}")
     a.empty("etc/ipadm/*.conf")
     a.empty("etc/dladm/*.conf")
+    if a.world.omnios:
+        from zonemgr.lab import smf
+
+        smf.remove_property(a.root, smf.IP_MANAGEMENT, smf.FIRST_BOOT_DONE)
 
 
 def _time_zone(a: Altroot) -> None:
@@ -94,7 +126,7 @@ def _time_zone(a: Altroot) -> None:
 
 def _root_password(a: Altroot) -> None:
     blank = zoneroot.BLANK if a.world.omnios else ""
-    path = inside(a.root, "etc/shadow")
+    path = a.at("etc/shadow")
     text = re.sub(
         r"^root:[^:]*:", lambda _: f"root:{blank}:", path.read_text(errors="surrogateescape"), flags=re.M
     )
@@ -105,7 +137,7 @@ def _logs(a: Altroot) -> None:
     a.remove("var/adm/messages.*")
     a.remove("var/log/syslog.*")
     for name in ("var/adm/messages", "var/log/syslog"):
-        inside(a.root, name).write_text("")
+        a.at(name).write_text("")
 
 
 def _ldap(a: Altroot) -> None:
@@ -120,8 +152,12 @@ def _ssh(a: Altroot) -> None:
         raise FileNotFoundError("etc/ssh")
     if a.has("etc/ssh/sshd_config"):
         a.edit("etc/ssh/sshd_config", r"^PermitRootLogin.*$", "PermitRootLogin no")
+    whole = a.world.omnios or a.world.get("openssh.dsa") == "on"
     for name, (mode, text) in zoneroot.host_keys().items():
-        a.write(f"etc/ssh/{name}", text, mode)
+        if whole or "_rsa_" in name:
+            a.write(f"etc/ssh/{name}", text, mode)
+    if not whole:
+        raise LabError("ssh-keygen: unknown key type dsa")
 
 
 def _sysding(a: Altroot) -> None:

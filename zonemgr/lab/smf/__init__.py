@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from zonemgr.lab.call import Call
     from zonemgr.lab.place import Place
 
+IP_MANAGEMENT = "svc:/network/ip-interface-management:default"
+FIRST_BOOT_DONE = "ipmgmtd/first_boot_done"
+
 
 def svcs(call: Call) -> int:
     from zonemgr.lab.smf import listing as command
@@ -64,6 +67,30 @@ def set_property(root: Path, fmri: str, prop: str, value: str, *, type: str = ""
     old = found.of(fmri).properties.get(prop, [type or "astring"])
     found.of(fmri).properties[prop] = [type or old[0], value]
     repository.save(root, found)
+
+
+def remove_property(root: Path, fmri: str, prop: str) -> None:
+    """Delete one property offline, as `SVCCFG_REPOSITORY=... svccfg delprop` does; it need not be there."""
+    from zonemgr.lab.smf import repository
+
+    found = repository.load(root)
+    if found is not None and found.of(fmri).properties.pop(prop, None) is not None:
+        repository.save(root, found)
+
+
+def first_boot_of_addresses(root: Path, world: World) -> bool:
+    """Does ipmgmtd start for the first time in this root? It notes that in the repository (first_boot_done)."""
+    from zonemgr.lab.smf import repository
+
+    found = repository.load(root)
+    if found is None:
+        return True
+    properties = found.of(IP_MANAGEMENT).properties
+    if properties.get(FIRST_BOOT_DONE, ["", "false"])[1] == "true":
+        return False
+    properties[FIRST_BOOT_DONE] = ["boolean", "true"]
+    repository.save(root, found)
+    return True
 
 
 def settle(where: Place) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from zonemgr.lab import options
 from zonemgr.lab.call import Call
 from zonemgr.lab.place import Place, here
-from zonemgr.lab.smf import reach, repository
+from zonemgr.lab.smf import IP_MANAGEMENT, reach, repository
 from zonemgr.lab.smf.repository import Repository
 from zonemgr.lab.smf.services import SYSDING, known, match
 
@@ -27,7 +27,7 @@ NOT_EMULATED = (
     "setnotify", "switch", "unset", "unsetenv", "validate",
 )  # fmt: skip
 # Property groups that manifests bring along.
-GROUPS = {SYSDING: ("config",)}
+GROUPS = {SYSDING: ("config",), IP_MANAGEMENT: ("ipmgmtd",)}
 MANIFEST = {(SYSDING, "config/finished"): ["boolean", "false"]}
 
 

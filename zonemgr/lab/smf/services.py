@@ -17,6 +17,7 @@ MILESTONES = (SINGLE_USER, MULTI_USER, MULTI_USER_SERVER)
 MANIFEST_IMPORT = "svc:/system/manifest-import:default"
 SYSDING = "svc:/system/sysding:system"
 PHYSICAL = "svc:/network/physical:default"
+SSH = "svc:/network/ssh:default"
 CONSOLE_LOGIN = "svc:/system/console-login:default"
 RESTARTER = "svc:/system/svc/restarter:default"
 PFEXEC = "svc:/system/pfexec:default"

@@ -93,9 +93,16 @@ def _legacy(request: Request, fs: Fs) -> str:
 # -- at ready ----------------------------------------------------------------------------------------------
 
 
-def make_points(request: Request, config: ZoneConfig, root: str, complain: Complain) -> bool:
-    """Make the mount points below the zone's root; False when one of them must not be used."""
+def make_points(
+    request: Request, config: ZoneConfig, root: str, complain: Complain, *, scratch: bool = False
+) -> bool:
+    """Make the mount points below the zone's root; False when one of them must not be used.
+
+    `scratch`: for a maintenance root, where they are mounted below /a, and zfs file systems are left out.
+    """
     for fs in sorted(config.fs, key=lambda each: each.dir):
+        if scratch and fs.type == "zfs":
+            continue
         if fs.type not in ("lofs", "zfs"):
             complain(f"lab: mounting a {fs.type} file system in a zone is not emulated")
             return False

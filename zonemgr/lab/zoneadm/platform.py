@@ -87,7 +87,7 @@ def furnish(daemon: Daemon, *, scratch: bool) -> None:
     if not scratch:
         _delegate(daemon, config)
     daemon.world.path(f"{zonepath}/dev").mkdir(mode=0o755, exist_ok=True)
-    if not scratch and not fs.make_points(daemon.request, config, f"{zonepath}/root", daemon.say):
+    if not fs.make_points(daemon.request, config, f"{zonepath}/root", daemon.say, scratch=scratch):
         raise failed()
     if not scratch and config.ip_type == "exclusive":
         _move_links(daemon, config)

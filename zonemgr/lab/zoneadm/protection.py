@@ -44,12 +44,31 @@ def configure_by_files(world: World, zone: str, root: Path) -> None:
     from zonemgr.lab import ipboot, links, place
 
     try:
+        _receive(world, zone, root)
         found = ipboot.configure(place.booting(world, zone, root))
     except (OSError, LabError):  # a root as odd as it likes: the zone boots all the same
         return
     for name, made in found.items():
         row = links.find(world, name)
         _keep(world, name, {**json.loads(row["props"] if row else "{}"), links.FILES: made})
+
+
+def _receive(world: World, zone: str, root: Path) -> None:
+    """ipmgmtd takes over what the global zone hands it when it starts for the first time, and keeps it.
+
+    At later boots only what it has kept comes up again: in a clone that still says the first boot is done, whose
+    ipadm.conf was emptied, no address arrives.
+    """
+    from zonemgr.lab import ipconf, links, place, smf
+
+    where = place.booting(world, zone, root)
+    if smf.first_boot_of_addresses(root, world):
+        ipconf.keep_given(where)
+        return
+    for name in {link for link, _ in where.given} - ipconf.kept_interfaces(where):
+        row = links.find(world, name)
+        props = json.loads(row["props"]) if row is not None else {}
+        _keep(world, name, {key: value for key, value in props.items() if key != links.GIVEN})
 
 
 def _keep(world: World, name: str, props: dict[str, Any]) -> None:
