@@ -14,7 +14,7 @@ from zonemgr.errors import CommandError, NotOurs, ZonemgrError
 from zonemgr.host import smf
 from zonemgr.lab import inprocess
 from zonemgr.model import ZoneName
-from zonemgr.workflows import building, disposable, execute, golden, job, life, snaps, teardown
+from zonemgr.workflows import building, disposable, execute, golden, inside, job, life, snaps, teardown
 from zonemgr.workflows.disposable import DisposableRequest
 from zonemgr.workflows.furnish import Wishes
 
@@ -61,7 +61,6 @@ def test_nothing_of_the_origins_identity_comes_along(each_lab: Lab) -> None:
     assert run(lab, text, GOLDEN).exit_code == 0
     life.halt(lab.site(), GOLDEN)
     snaps.snapshot(lab.site(), GOLDEN, "named")
-    lab.world.put("fault.unconfigure", "skip")  # then the set-up script is the only one to do it
     make(lab, snapshot="named", over="net0")
     [vnic] = vnics(lab)
     etc = lab.in_zone(ZONE, "/etc")
@@ -83,16 +82,15 @@ def test_an_image_with_a_link_of_its_own_hands_nothing_of_it_on(lab: Lab) -> Non
     assert vnics(lab) == [its]
 
 
-def test_what_ipadm_keeps_of_the_origin_goes_and_its_loopback_stays(lab: Lab) -> None:
+def test_what_ipadm_keeps_of_the_origin_goes(lab: Lab) -> None:
     life.start(lab.site(), GOLDEN)
     kept = "_ifname=lo0;_aobjname=lo0/v4;_ipv4addr=127.0.0.1;up=yes;"
     lines = f"{kept}\\n_ifname=net9;_aobjname=net9/v4;_ipv4addr=10.0.0.9/24;up=yes;\\n"
     assert run(lab, f"printf '{lines}' > /etc/ipadm/ipadm.conf", GOLDEN).exit_code == 0
     life.halt(lab.site(), GOLDEN)
     snaps.snapshot(lab.site(), GOLDEN, "named")
-    lab.world.put("fault.unconfigure", "skip")
     make(lab, snapshot="named")
-    assert lab.in_zone(ZONE, "/etc/ipadm/ipadm.conf").read_text() == f"{kept}\n"
+    assert lab.in_zone(ZONE, "/etc/ipadm/ipadm.conf").read_text() == ""
 
 
 def test_what_was_set_up_in_a_zone_stays_when_it_is_set_up_again(lab: Lab) -> None:
@@ -103,7 +101,7 @@ def test_what_was_set_up_in_a_zone_stays_when_it_is_set_up_again(lab: Lab) -> No
         f"echo 10.0.0.5/24 > /etc/hostname.{vnic}; echo 10.0.0.9 filer >> /etc/inet/hosts; : > /etc/dhcp.gone0",
     )
     with job.job(lab.site(), [ZoneName(ZONE)], records.new_run_id()) as work:
-        work.do(building.RunScript(ZONE, (vnic,), (), (), (), (), (), 60.0))
+        work.do(inside.AddInside(ZONE, (vnic,), (), (), (), (), (), (), (), 60.0))
     assert lab.in_zone(ZONE, f"/etc/hostname.{vnic}").read_text() == "10.0.0.5/24\n"
     assert "10.0.0.9 filer\n" in lab.in_zone(ZONE, "/etc/inet/hosts").read_text()
     assert not lab.in_zone(ZONE, "/etc/dhcp.gone0").exists()
@@ -187,12 +185,12 @@ def test_a_zone_that_runs_takes_commands_at_once(each_lab: Lab) -> None:
 def test_what_takes_too_long_is_ended_and_the_zone_runs_on(lab: Lab) -> None:
     """With all it has started, also what left its session; what was there before goes on."""
     make(lab)
-    run(lab, "mkdir /run-1; (setsid sh -c 'echo $$ > /run-1/other; exec sleep 300' > /dev/null 2>&1 < /dev/null &)"
+    run(lab, "mkdir /run-1; (/.lab/usr/bin/setsid sh -c 'echo $$ > /run-1/other; exec sleep 300' > /dev/null 2>&1 < /dev/null &)"
              " ; until test -s /run-1/other; do sleep 0.1; done")  # fmt: skip
     before = len(lab.commands())
     outcome = run(
         lab,
-        "(setsid sh -c 'trap : TERM; echo $$ > /run-1/deep; while :; do sleep 1; done' &); echo $$ > /run-1/top;"
+        "(/.lab/usr/bin/setsid sh -c 'trap : TERM; echo $$ > /run-1/deep; while :; do sleep 1; done' &); echo $$ > /run-1/top;"
         "until test -s /run-1/deep; do sleep 0.1; done; sleep 300",
         timeout=3.0,
     )

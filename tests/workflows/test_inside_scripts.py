@@ -11,7 +11,7 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -59,16 +59,21 @@ class Zone:
 
     def call(self, *lines: str) -> subprocess.CompletedProcess[str]:
         """Functions of the set-up script."""
-        parts = [setup.rendered(f"configure/{name}.sh.j2") for name in ("records", "accounts")]
+        parts = [
+            setup.rendered(f"configure/{name}.sh.j2", sudoers=setup.SUDOERS)
+            for name in ("records", "accounts")
+        ]
         return self.run("\n".join(["set -eu", *parts, *lines, ""]))
 
     def drop(self, **what: list[str]) -> subprocess.CompletedProcess[str]:
-        nothing: dict[str, list[str]] = {
+        nothing: dict[str, Any] = {
             "users": [],
             "groups": [],
             "elevated": [],
             "autonfs_dropped": [],
             "links": [],
+            "sudoers": setup.SUDOERS,
+            "mounted": False,
         }
         return self.run(setup.rendered("configure/drop.sh.j2", **{**nothing, **what}))
 
@@ -273,7 +278,7 @@ def test_what_cannot_be_dropped_is_refused(zone: Zone, what: dict[str, list[str]
     zone.has("auto_direct", "# /mnt/a.b h:/x\n/mnt/axb h:/y\n/mnt/a.bc h:/x\n")
     before = [zone.file(name) for name in ("passwd", "group", "auto_direct")]
     done = zone.drop(**what)
-    assert (done.returncode, done.stderr) == (1, f"setup: {said}\n")
+    assert (done.returncode, done.stderr) == (1, f"setup: refused: {said}\n")
     assert [zone.file(name) for name in ("passwd", "group", "auto_direct")] == before
 
 

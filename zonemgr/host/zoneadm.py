@@ -149,7 +149,7 @@ def clone(
     of it, so these raise ZonemgrError; the zone is then `installed` with the golden identity. On OmniOS
     such lines may go to ZONEPATH/log/zone.log instead.
     """
-    options = () if snapshot is None else ("-s", snapshot)
+    options = ("-X",) if snapshot is None else ("-X", "-s", snapshot)
     done = _change(host, zone, "clone", *options, source, limit=limit)
     _file_systems_verified(done, zone)
     _cloned_what_was_meant(done, zone, source)

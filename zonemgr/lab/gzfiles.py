@@ -105,6 +105,7 @@ POLICY = (
 # Directories below the root, each after the one above it, and their modes.
 DIRECTORIES = {
     "etc": 0o755,
+    "etc/alternatives": 0o755,  # the machine's, for programs of its that are links into it
     "etc/svc": 0o755,
     "etc/svc/volatile": 0o755,
     "home": 0o555,

@@ -24,6 +24,7 @@ from zonemgr.workflows import (
     building,
     common,
     container,
+    disposable,
     furnish,
     golden,
     imageset,
@@ -362,7 +363,7 @@ def _steps(look: Host, site: Site, plan: _Plan) -> list[Step]:
     building.name_is_free(look, name)
     common.check_free(look, zonepath, home)
     marks = {**_contents(plan), **plan.things.home_properties}
-    configuration = common.script(
+    configuration = common.configuration(
         zonepath, survey.GIZ, origin, run, brand=plan.brand, template=plan.template, furniture=plan.things
     )
     ready = naming.initial("postinstalled", name)
@@ -374,13 +375,15 @@ def _steps(look: Host, site: Site, plan: _Plan) -> list[Step]:
         *common.containment(look, site, survey.GIZ, run),
         common.home(site, survey.GIZ, name, run, origin=origin, marks=marks),
         *golden.before_configuration(look, plan.things, run),
-        building.ConfigureZone(name, run, configuration),
+        building.ConfigureZone(name, run, configuration.first),
         *_laying_down(plan, home, zonepath, limits.install_limit),
+        disposable.set_up(site, name, run, furnish.Furniture(), reset=True),
         snapshot("installed"),
         *packages.on_root(name, home, zonepath, plan.change, limits.install_limit),
         building.BootZone(name, run, smf.SINGLE_USER, limits.boot_limit, single_user=True),
-        *_own_identity(site, name, plan.things),
         building.HaltZone(name),
+        *golden.set_up(site, name, run, plan.things),
+        *configuration.add(name),
         snapshot("manifest_import_booted"),
         snapshot("postinstalled"),
         building.PublishImage(name, home, ready),
@@ -404,17 +407,11 @@ def _laying_down(plan: _Plan, home: Dataset, zonepath: str, limit: float) -> lis
     source = plan.source
     if source.kind in ("archive", "directory"):
         how = "-a" if source.kind == "archive" else "-d"
-        return [building.InstallZone(plan.zone, home, plan.run, (how, source.place, "-u"), limit)]
+        # -p: the brand resets nothing. Its own way (-u) fails on hosts whose OpenSSH has no DSA keys; see SetUp.
+        return [building.InstallZone(plan.zone, home, plan.run, (how, source.place, "-p"), limit)]
     return [
         ReceiveRoot(home, zonepath, plan.run, source.place, source.skip, limit),
         AttachZone(plan.zone, home, plan.run, ("-u",), limit),
-    ]
-
-
-def _own_identity(site: Site, name: str, things: furnish.Furniture) -> list[Step]:
-    """What came from elsewhere gets a name of its own, whether or not it is furnished."""
-    return golden.set_up(site, name, things) or [
-        building.RunScript(name, (), (), (), (), (), (), site.config.host.change_limit, onward=False)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from zonemgr.errors import AlreadyThere, CommandError, NotThere, ZonemgrError
 from zonemgr.host import dladm, smf, system, zfs, zlogin, zoneadm, zonecfg
@@ -11,6 +11,9 @@ from zonemgr.host.door import Host
 from zonemgr.model import Dataset, LinkName, RunId, Snapshot, SnapshotName, ZoneName, ZoneState
 from zonemgr.workflows import extent, imageset, keepsake, parts, rollback, steps, survey
 from zonemgr.workflows.steps import Remembering, Step
+
+if TYPE_CHECKING:
+    from zonemgr.workflows import setup
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,11 @@ class InstallZone(Step):
 
 @dataclass(frozen=True)
 class CloneZone(Step):
-    """`zoneadm clone -s SNAPSHOT SOURCE`, and everything around it that the brand script leaves to its caller."""
+    """`zoneadm clone -X -s SNAPSHOT SOURCE`: the zone is left mounted, with all that names its origin; see SetUp.
+
+    The brand's own clean-up is left out: it fails on hosts whose OpenSSH has no DSA keys, and it writes through the
+    zone's lofs mounts into the host.
+    """
 
     zone: str
     home: str
@@ -201,10 +208,8 @@ class CloneZone(Step):
     def prove(self, host: Host) -> None:
         """Exit 0 proves nothing: look at state, root, origin and the brand's own log."""
         look = Remembering(host)
-        if survey.zone(look, self.zone).state is ZoneState.MOUNTED:
-            zoneadm.unmount(host, ZoneName(self.zone))
-            look = Remembering(host)
-        _must_be(look, self.zone, ZoneState.INSTALLED)
+        if survey.zone(look, self.zone).state is not ZoneState.MOUNTED:
+            _must_be(look, self.zone, ZoneState.INSTALLED)
         root = survey.root_of(look, Dataset(self.home), self.zone)
         if root.origin != self.snapshot or root.canmount != "noauto" or not root.mounted:
             raise ZonemgrError(
@@ -287,19 +292,32 @@ class HaltZone(Step):
 
 
 @dataclass(frozen=True)
-class RunScript(Step):
-    """Run a set-up script inside the zone. The script is made when the step is done: hashes stay out of journals."""
+class SetUp(Step):
+    """Reset a zone and give it what it is to have, in its root mounted for maintenance; then it is installed again.
+
+    No service of the zone runs meanwhile, and none has run since it was cloned. Its configuration must name no file
+    system: zoneadmd would mount it below the root that is being changed. `clone -X` leaves a zone mounted already.
+    The script is made when the step is done: hashes stay out of journals.
+    """
 
     zone: str
-    vnics: tuple[str, ...]  # temporary ones: nothing about them can be kept by ipadm
-    links: tuple[str, ...]  # those that persist
-    users: tuple[str, ...]
-    groups: tuple[str, ...]
-    elevated: tuple[str, ...]
-    mounted: tuple[str, ...]
+    made_by: str
     limit: float
-    autonfs: tuple[str, ...] = ()  # `PATH|HOST:/PATH` each
-    onward: bool = True  # to multi-user afterwards; not for a zone that is halted next
+    reset: bool = False  # it was cloned or came from elsewhere
+    vnics: tuple[str, ...] = ()  # these and the following: see setup.Wanted
+    links: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    elevated: tuple[str, ...] = ()
+    mounted: tuple[str, ...] = ()
+    autonfs: tuple[str, ...] = ()
+    tmpfs: str | None = None
+    drop_users: tuple[str, ...] = ()  # these and the following: see setup.Dropped
+    drop_groups: tuple[str, ...] = ()
+    drop_elevated: tuple[str, ...] = ()
+    drop_autonfs: tuple[str, ...] = ()
+    drop_links: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"set up {self.zone}"
@@ -307,22 +325,61 @@ class RunScript(Step):
     def do(self, host: Host) -> None:
         from zonemgr.workflows import setup  # here, for its templates
 
-        script = setup.script(
-            host, self.zone, vnics=self.vnics, links=self.links, users=self.users, groups=self.groups,
-            elevated=self.elevated, mounted=self.mounted, autonfs=self.autonfs, onward=self.onward,
+        zone = ZoneName(self.zone)
+        if not (host.dry_run or survey.zone(host, zone).state is ZoneState.MOUNTED):
+            zoneadm.mount(host, zone, limit=self.limit)
+        wanted = setup.Wanted(
+            vnics=self.vnics, links=self.links, kept=self.kept, users=self.users, groups=self.groups,
+            elevated=self.elevated, mounted=self.mounted, autonfs=self.autonfs, tmpfs=self.tmpfs,
         )  # fmt: skip
-        for text in script.warnings:
-            steps.warn(text)
-        try:
-            done = zlogin.run_script(
-                host, ZoneName(self.zone), script.text, secret=True, clean=script.clean, limit=self.limit
-            )
-        except CommandError as failed:
-            failed.hint = failed.hint or setup.hint(failed.stderr)
-            raise
-        for line in done.stderr.splitlines():
-            if line.startswith(setup.WARNING):
-                steps.warn(f"{self.zone}: {line.removeprefix(setup.WARNING)}")
+        dropped = setup.Dropped(
+            users=self.drop_users, groups=self.drop_groups, elevated=self.drop_elevated, autonfs=self.drop_autonfs,
+            links=self.drop_links, mounted=self.mounted,
+        )  # fmt: skip
+        script = setup.mounted_script(host, zone, wanted, dropped, reset=self.reset)
+        run_setup(host, zone, script, limit=self.limit)
+        zoneadm.unmount(host, zone, limit=self.limit)
+
+    def prove(self, host: Host) -> None:
+        _must_be(host, self.zone, ZoneState.INSTALLED)
+
+    def undo(self, host: Host) -> None:
+        row = survey.find(host, self.zone)
+        if row and row.state is ZoneState.MOUNTED and parts.bears_mark(host, self.zone, self.made_by):
+            zoneadm.unmount(host, ZoneName(self.zone))
+
+
+def run_setup(host: Host, zone: ZoneName, script: setup.Script, *, limit: float) -> None:
+    """Run a set-up script in a running or mounted zone; what it warns of reaches the operator."""
+    from zonemgr.workflows import setup
+
+    for text in script.warnings:
+        steps.warn(text)
+    try:
+        done = zlogin.run_script(host, zone, script.text, secret=True, clean=script.clean, limit=limit)
+    except CommandError as failed:
+        refusal = setup.refusal(failed.stderr)
+        if refusal:
+            raise ZonemgrError(f"zone {zone}: {refusal}", hint="nothing was changed") from failed
+        failed.hint = failed.hint or setup.hint(failed.stderr)
+        raise
+    for line in done.stderr.splitlines():
+        if line.startswith(setup.WARNING):
+            steps.warn(f"{zone}: {line.removeprefix(setup.WARNING)}")
+
+
+@dataclass(frozen=True)
+class AddResources(Step):
+    """Give a zone made by this run its file systems, links and datasets; they go with its configuration."""
+
+    zone: str
+    script: tuple[str, ...]  # zonecfg commands
+
+    def __str__(self) -> str:
+        return f"give {self.zone} its file systems, links and datasets"
+
+    def do(self, host: Host) -> None:
+        zonecfg.configure(host, ZoneName(self.zone), list(self.script))
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from zonemgr import limits
 from zonemgr.config import Config
 from zonemgr.errors import AlreadyThere, UsageError, ZonemgrError
-from zonemgr.host import system, zonescript
+from zonemgr.host import system, zonechange, zonescript
 from zonemgr.host.door import Host
 from zonemgr.model import Attr, Dataset, Net, RunId, ZoneSettings
 from zonemgr.workflows import building, naming, parts, survey
@@ -109,11 +110,27 @@ def home(
     return building.MakeFilesystem(dataset, _pairs(all_marks), run)
 
 
-def script(
+@dataclass(frozen=True)
+class Configuration:
+    """The zonecfg commands that make a zone, and those that give it what it must not have while it is set up."""
+
+    first: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def add(self, zone: str) -> list[Step]:
+        """The step that adds the resources, if there are any."""
+        return [building.AddResources(zone, self.resources)] if self.resources else []
+
+
+def configuration(
     zonepath: str, kind: str, origin: str, run: RunId, *, brand: str, template: str = "",
     furniture: Furniture | None = None,
-) -> tuple[str, ...]:  # fmt: skip
-    """The zonecfg commands of a zone; its attrs are the truth about it (design, section 7)."""
+) -> Configuration:  # fmt: skip
+    """How a zone is configured; its attrs are the truth about it.
+
+    File systems, links and datasets come last, when the zone has been set up: zoneadmd mounts a zone's file systems
+    below its maintenance root, too, so a script that resets a clone would write into directories of the host.
+    """
     things = furniture or Furniture()
     attrs = {parts.KIND_ATTR: kind, parts.ORIGIN_ATTR: origin, parts.RUN_ATTR: run}
     if things.auto_vnics:
@@ -129,7 +146,12 @@ def script(
         dataset=things.datasets,
         other=things.caps.resources,
     )
-    return tuple(zonescript.script_for(wanted, create=f"create -t {template}" if template else "create -b"))
+    first = tuple(attr for attr in wanted.attr if attr.name != parts.VNIC_ATTR)
+    bare = replace(wanted, fs=(), net=(), dataset=(), attr=first)
+    create = f"create -t {template}" if template else "create -b"
+    return Configuration(
+        tuple(zonescript.script_for(bare, create=create)), tuple(zonechange.lines(bare, wanted))
+    )
 
 
 def no_breakers(text: str, what: str) -> None:

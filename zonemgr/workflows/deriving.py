@@ -128,26 +128,36 @@ def _make(work: Job, request: golden.GoldenRequest, plan: layers.Plan | None, pl
         layer = prepare(look, site, request, planned.run, plan)
         if layer.zone != planned.zone:  # it was to be named by its contents
             raise layers.Moved(f"golden image {layer.origin} has changed meanwhile", hint="try again")
-        work.do(*plan_clone(look, site, layer), look=look)
-    work.do(*plan_contents(site, layer))
+        configuration = configured(look, layer)
+        work.do(*plan_clone(look, site, layer, configuration), look=look)
+    work.do(*plan_contents(site, layer, configuration))
 
 
-def plan_clone(look: Host, site: Site, layer: Layer) -> list[Step]:
-    """From nothing to an installed zone that is what its origin is."""
+def configured(look: Host, layer: Layer) -> common.Configuration:
+    image = survey.managed(look, layer.origin, survey.GIZ)
+    return common.configuration(
+        layer.zonepath, survey.GIZ, _origin(look, layer, image), layer.run, brand=image.row.brand,
+        furniture=layer.furniture,
+    )  # fmt: skip
+
+
+def _origin(look: Host, layer: Layer, image: survey.Managed) -> str:
+    snapshot = golden.served_snapshot(look, image, layer.snapshot)
+    return f"giz:{layer.origin}@{snapshot.rpartition('@')[2]}"
+
+
+def plan_clone(look: Host, site: Site, layer: Layer, configuration: common.Configuration) -> list[Step]:
+    """From nothing to a clone of the origin that is mounted for maintenance."""
     image = survey.managed(look, layer.origin, survey.GIZ)
     snapshot = golden.served_snapshot(look, image, layer.snapshot)
-    origin = f"giz:{layer.origin}@{snapshot.rpartition('@')[2]}"
+    origin = _origin(look, layer, image)
     marks = golden.marks(layer.contents, layer.furniture)
     _check_neighbours(look, site, image, layer)
     return [
         *common.containment(look, site, survey.GIZ, layer.run),
         common.home(site, survey.GIZ, layer.zone, layer.run, origin=origin, marks=marks),
         *golden.before_configuration(look, layer.furniture, layer.run),
-        building.ConfigureZone(
-            layer.zone, layer.run,
-            common.script(layer.zonepath, survey.GIZ, origin, layer.run, brand=image.row.brand,
-                          furniture=layer.furniture),
-        ),
+        building.ConfigureZone(layer.zone, layer.run, configuration.first),
         *disposable.hold(look, snapshot),
         building.CloneZone(
             layer.zone, layer.home, layer.run, layer.origin, snapshot, site.config.host.clone_limit
@@ -155,15 +165,17 @@ def plan_clone(look: Host, site: Site, layer: Layer) -> list[Step]:
     ]  # fmt: skip
 
 
-def plan_contents(site: Site, layer: Layer) -> list[Step]:
-    """From a clone to a golden image of its own, served last."""
+def plan_contents(site: Site, layer: Layer, configuration: common.Configuration) -> list[Step]:
+    """From a mounted clone to a golden image of its own, served last."""
     limits, zone = site.config.host, layer.zone
     return [
+        disposable.set_up(site, zone, layer.run, furnish.Furniture(), reset=True),
         *packages.on_root(zone, layer.home, layer.zonepath, layer.change, limits.install_limit),
         building.TakeSnapshot(zone, layer.home, naming.initial("installed", zone), layer.run),
         building.BootZone(zone, layer.run, smf.SINGLE_USER, limits.boot_limit, single_user=True),
-        *golden.set_up(site, zone, layer.furniture),
         building.HaltZone(zone),
+        *golden.set_up(site, zone, layer.run, layer.furniture),
+        *configuration.add(zone),
         building.TakeSnapshot(zone, layer.home, naming.initial("manifest_import_booted", zone), layer.run),
         building.TakeSnapshot(zone, layer.home, layer.ready, layer.run),
         building.PublishImage(zone, layer.home, layer.ready),

@@ -111,7 +111,7 @@ def _make_origin(
 
 
 def bring_up(work: Job, zone: Disposable) -> None:
-    """Clone, set up at single-user, and go on to multi-user."""
+    """Clone, set up before any service of the zone has run, and boot to multi-user."""
     site, source = work.site, zone.origin.partition("@")[0]
     if site.host.dry_run and survey.find(site.host, source) is None:
         site.report.note(f"then {zone.zone} would be cloned from {zone.origin}")
@@ -121,12 +121,26 @@ def bring_up(work: Job, zone: Disposable) -> None:
         if not (site.host.dry_run or zone.image_locked):
             stack.enter_context(locks.image_lock(site.config, source, zone.run, waiting=site.report.note))
         look = glimpse(site)
-        work.do(*plan_clone(look, site, zone), look=look)
-    work.do(*plan_setup(site, zone))
+        configuration = configured(look, site, zone)
+        work.do(*plan_clone(look, site, zone, configuration), look=look)
+    work.do(*plan_setup(site, zone, configuration))
 
 
-def plan_clone(look: Host, site: Site, zone: Disposable) -> list[Step]:
-    """From nothing to an installed zone."""
+def configured(look: Host, site: Site, zone: Disposable) -> common.Configuration:
+    """How the zone is configured; its brand is that of its origin."""
+    image = survey.managed(look, zone.origin.partition("@")[0], survey.GIZ)
+    return common.configuration(
+        zone.zonepath,
+        survey.DIZ,
+        f"giz:{zone.origin}",
+        zone.run,
+        brand=image.row.brand,
+        furniture=zone.furniture,
+    )
+
+
+def plan_clone(look: Host, site: Site, zone: Disposable, configuration: common.Configuration) -> list[Step]:
+    """From nothing to a clone that is mounted for maintenance."""
     source, _, name = zone.origin.partition("@")
     limits = site.config.host
     image = survey.managed(look, source, survey.GIZ)
@@ -138,28 +152,30 @@ def plan_clone(look: Host, site: Site, zone: Disposable) -> list[Step]:
         *common.containment(look, site, survey.DIZ, zone.run),
         common.home(site, survey.DIZ, zone.zone, zone.run, origin=origin, marks=things.home_properties),
         *storage.before_configuration(look, things, zone.run),
-        building.ConfigureZone(
-            zone.zone, zone.run,
-            common.script(zone.zonepath, survey.DIZ, origin, zone.run, brand=image.row.brand, furniture=things),
-        ),
+        building.ConfigureZone(zone.zone, zone.run, configuration.first),
         *hold(look, snapshot),
         building.CloneZone(zone.zone, zone.home, zone.run, source, snapshot, limits.clone_limit),
     ]  # fmt: skip
 
 
-def plan_setup(site: Site, zone: Disposable) -> list[Step]:
-    """From an installed zone to one that is ready for work."""
-    limits, things = site.config.host, zone.furniture
+def plan_setup(site: Site, zone: Disposable, configuration: common.Configuration) -> list[Step]:
+    """From a mounted clone to a zone that is ready for work."""
+    limits = site.config.host
     return [
-        building.BootZone(zone.zone, zone.run, smf.SINGLE_USER, limits.single_user_limit, single_user=True),
-        *storage.size_tmp(zone.zone, things),
-        building.RunScript(
-            zone.zone, things.temporary_links, things.lasting_links, things.users, things.groups, things.elevated,
-            things.mounted, limits.change_limit, tuple(map(str, things.autonfs)),
-        ),
-        building.AwaitMilestone(zone.zone, smf.MULTI_USER_SERVER, limits.boot_limit),
-        *addresses.awaited(zone.zone, things),
-    ]  # fmt: skip
+        set_up(site, zone.zone, zone.run, zone.furniture, reset=True),
+        *configuration.add(zone.zone),
+        building.BootZone(zone.zone, zone.run, smf.MULTI_USER_SERVER, limits.boot_limit),
+        *addresses.awaited(zone.zone, zone.furniture),
+    ]
+
+
+def set_up(site: Site, zone: str, run: str, things: furnish.Furniture, *, reset: bool) -> building.SetUp:
+    """The step that gives a zone its accounts, rights, automounts, interface files and name."""
+    return building.SetUp(
+        zone, run, site.config.host.change_limit, reset, things.temporary_links, things.lasting_links, (),
+        things.users, things.groups, things.elevated, things.mounted, tuple(map(str, things.autonfs)),
+        things.caps.tmpfs or None,
+    )  # fmt: skip
 
 
 def _check_neighbours(look: Host, site: Site, image: survey.Managed, zone: Disposable) -> None:

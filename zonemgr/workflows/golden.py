@@ -208,7 +208,7 @@ def plan(host: Host, site: Site, recipe: Recipe) -> list[Step]:
     ready = naming.initial("postinstalled", name)
     building.name_is_free(host, name)
     common.check_free(host, zonepath, home)
-    configuration = common.script(
+    configuration = common.configuration(
         zonepath, survey.GIZ, origin, run, brand=recipe.brand, template=recipe.template, furniture=things
     )
 
@@ -219,15 +219,16 @@ def plan(host: Host, site: Site, recipe: Recipe) -> list[Step]:
         *common.containment(host, site, survey.GIZ, run),
         common.home(site, survey.GIZ, name, run, origin=origin, marks=marks(recipe.contents, things)),
         *before_configuration(host, things, run),
-        building.ConfigureZone(name, run, configuration),
+        building.ConfigureZone(name, run, configuration.first),
         building.InstallZone(name, home, run, recipe.seed, seconds.install_limit),
         *_proved(recipe, home, zonepath, seconds.install_limit),
         snapshot("installed"),
         *packages.on_root(name, home, zonepath, recipe.change, seconds.install_limit),
         # Booted with everything in it: this imports the SMF manifests of what was added, too.
         building.BootZone(name, run, smf.SINGLE_USER, seconds.boot_limit, single_user=True),
-        *set_up(site, name, things),
         building.HaltZone(name),
+        *set_up(site, name, run, things),
+        *configuration.add(name),
         snapshot("manifest_import_booted"),
         snapshot("postinstalled"),
         building.PublishImage(name, home, ready),
@@ -270,18 +271,13 @@ def before_configuration(host: Host, things: furnish.Furniture, run: RunId) -> l
     return storage.before_configuration(host, things, run)
 
 
-def set_up(site: Site, name: str, things: furnish.Furniture) -> list[Step]:
+def set_up(site: Site, name: str, run: RunId, things: furnish.Furniture) -> list[Step]:
+    """For an image that is halted and whose manifests have been imported: its services are known by then."""
     if things == furnish.Furniture():
         return []
-    from zonemgr.workflows import storage
+    from zonemgr.workflows import disposable
 
-    return [
-        *storage.size_tmp(name, things),
-        building.RunScript(
-            name, things.temporary_links, things.lasting_links, things.users, things.groups, things.elevated,
-            things.mounted, site.config.host.change_limit, tuple(map(str, things.autonfs)), onward=False,
-        ),
-    ]  # fmt: skip
+    return [disposable.set_up(site, name, run, things, reset=False)]
 
 
 def brand_for(host: Host, site: Site, request: GoldenRequest) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """What `modify` changes inside a zone, with a way back: accounts, rights, automounts, interface files, /tmp.
 
-In a running zone the files that are touched are copied aside first, and put back when the job fails. A zone that was
-booted for this alone is rolled back to a snapshot instead (see modify).
+In a running zone the files that are touched are copied aside first, and put back when the job fails. A halted zone is
+mounted for this instead, and rolled back to a snapshot (see modify).
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zonemgr.errors import CommandError, ZonemgrError
 from zonemgr.host import accounts, smf, zlogin, zoneadm
 from zonemgr.host.door import Host
 from zonemgr.model import ZoneName, ZoneState
-from zonemgr.workflows import parts, setup, steps, survey
+from zonemgr.workflows import building, parts, setup, survey
 from zonemgr.workflows.steps import Step
 
 # All that setup.sh.j2, drop.sh.j2 and storage.SizeTmp write to.
@@ -129,26 +128,18 @@ class DropInside(Step):
     elevated: tuple[str, ...]
     autonfs: tuple[str, ...]
     links: tuple[str, ...]
+    mounted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"take away what {self.zone} is to lose inside"
 
     def do(self, host: Host) -> None:
-        text = setup.rendered(
-            "configure/drop.sh.j2", users=list(self.users), groups=list(self.groups), elevated=list(self.elevated),
-            autonfs_dropped=list(self.autonfs), links=list(self.links),
+        dropped = setup.Dropped(
+            users=self.users, groups=self.groups, elevated=self.elevated, autonfs=self.autonfs, links=self.links,
+            mounted=self.mounted,
         )  # fmt: skip
-        try:
-            zlogin.run_script(host, ZoneName(self.zone), text)
-        except CommandError as failed:
-            said = [
-                line.removeprefix("setup: ")
-                for line in failed.stderr.splitlines()
-                if line.startswith("setup: ")
-            ]
-            if said:
-                raise ZonemgrError(f"zone {self.zone}: {said[-1]}", hint="nothing was changed") from failed
-            raise
+        script = setup.Script(setup.drop_script(dropped))
+        building.run_setup(host, ZoneName(self.zone), script, limit=host.limits.change)
 
 
 @dataclass(frozen=True)
@@ -164,31 +155,18 @@ class AddInside(Step):
     elevated: tuple[str, ...]
     mounted: tuple[str, ...]
     autonfs: tuple[str, ...]
-    onward: bool
     limit: float
 
     def __str__(self) -> str:
         return f"set up {self.zone}"
 
     def do(self, host: Host) -> None:
-        script = setup.script(
-            host, self.zone, vnics=self.vnics, links=self.links, kept=self.kept, users=self.users,
-            groups=self.groups, elevated=self.elevated, mounted=self.mounted, autonfs=self.autonfs,
-            onward=self.onward,
+        wanted = setup.Wanted(
+            vnics=self.vnics, links=self.links, kept=self.kept, users=self.users, groups=self.groups,
+            elevated=self.elevated, mounted=self.mounted, autonfs=self.autonfs,
         )  # fmt: skip
-        for text in script.warnings:
-            steps.warn(text)
-        zone = ZoneName(self.zone)
-        try:
-            done = zlogin.run_script(
-                host, zone, script.text, secret=True, clean=script.clean, limit=self.limit
-            )
-        except CommandError as failed:
-            failed.hint = failed.hint or setup.hint(failed.stderr)
-            raise
-        for line in done.stderr.splitlines():
-            if line.startswith(setup.WARNING):
-                steps.warn(f"{self.zone}: {line.removeprefix(setup.WARNING)}")
+        script = setup.script(host, self.zone, wanted)
+        building.run_setup(host, ZoneName(self.zone), script, limit=self.limit)
 
 
 def homes(host: Host, users: Sequence[str], mounts: Sequence[str]) -> tuple[str, ...]:

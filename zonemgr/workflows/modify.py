@@ -3,19 +3,19 @@
 Nothing changes a running zone's configuration under it (facts sheet 5): what is in zonecfg is in force at its next
 boot, which `restart` brings at once. What was made for the zone and is dropped is removed when the zone is down, at
 once or later (see pending). What has to be done inside is done now: in a running zone as it is, with its old files
-kept until all is well; a halted zone is booted to single-user for it, and halted again, after a snapshot to return to.
+kept until all is well; a halted zone is mounted for it, without its file systems, after a snapshot to return to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zonemgr.errors import NotThere, UsageError, ZonemgrError
 from zonemgr.host import smf, zfs, zonecfg, zonechange, zonescript
 from zonemgr.host.door import Host
 from zonemgr.host.zonescript import parse_export
-from zonemgr.model import Dataset, RunId, ZoneName, ZoneState
+from zonemgr.model import Dataset, RunId, ZoneName, ZoneSettings, ZoneState
 from zonemgr.workflows import (
     addresses,
     building,
@@ -257,7 +257,7 @@ def _quota(look: Host, plan: Plan) -> list[Step]:
 def _live(work: Job, plan: Plan, host_side: Sequence[Step]) -> tuple[str, ...]:
     """In a running zone: what can be changed now; the rest waits for its next boot."""
     zone = plan.zone
-    within = _within(plan, onward=False) if plan.inside else []
+    within = _within(plan) if plan.inside else []
     keeping: list[Step] = []
     if within:
         mounts = [mount.dir for now in (parse_export(plan.text), plan.wanted.settings) for mount in now.fs]
@@ -281,17 +281,13 @@ def _down(work: Job, plan: Plan, host_side: Sequence[Step]) -> tuple[str, ...]:
     within: list[Step] = []
     if plan.inside:
         snapshot = naming.before("modify")
-        within = _within(plan, onward=plan.running)
+        within = [_set_up(plan, limits.change_limit)]
         work.do(
             building.TakeSnapshot(zone.name, zone.dataset, snapshot, work.run, hold=False, job="modify"),
             RestoreRoot(zone.name, zone.dataset, snapshot, zone.run),
-            BootAgain(zone.name, zone.run, smf.SINGLE_USER, limits.single_user_limit, single_user=True),
-            *within,
-            building.AwaitMilestone(zone.name, smf.MULTI_USER_SERVER, limits.boot_limit)
-            if plan.running
-            else building.HaltZone(zone.name),
+            *_without_mounts(zone, plan.wanted.settings, within),
         )
-    elif plan.running:
+    if plan.running:
         work.do(BootAgain(zone.name, zone.run, smf.MULTI_USER_SERVER, limits.boot_limit))
     if plan.running:
         work.do(*addresses.awaited(zone.name, plan.things))
@@ -300,27 +296,68 @@ def _down(work: Job, plan: Plan, host_side: Sequence[Step]) -> tuple[str, ...]:
     return tuple(str(step) for step in within)
 
 
-def _within(plan: Plan, *, onward: bool) -> list[Step]:
-    """Steps inside the zone, which is up: away with what goes, then what comes."""
+def _without_mounts(zone: survey.Managed, settings: ZoneSettings, within: Sequence[Step]) -> list[Step]:
+    """These steps, with the zone's file systems out of its configuration meanwhile: they would be mounted, too."""
+    bare = replace(settings, fs=tuple(fs for fs in settings.fs if fs.type == "zfs"))
+    there = zonechange.lines(settings, bare)
+    if not there:
+        return list(within)
+    texts = ["\n".join(zonescript.script_for(each, create="create -b")) for each in (settings, bare)]
+    back = zonechange.lines(bare, settings)
+    return [
+        restoring.Reconfigure(zone.name, zone.run, tuple(there), texts[0]),
+        *within,
+        restoring.Reconfigure(zone.name, zone.run, tuple(back), texts[1]),
+    ]
+
+
+def _set_up(plan: Plan, limit: float) -> Step:
+    """All that is to be done in the root of a halted zone."""
+    zone, things, drops = plan.zone, plan.things, plan.drops
+    settings = plan.wanted.settings
+    users, groups, elevated, autonfs = (drops.names(w) for w in ("users", "groups", "elevated", "autonfs"))
+    kept = tuple(net.physical for net in settings.net if net.physical not in things.links)
+    tmpfs = "" if drops.tmpfs_size and not things.caps.tmpfs else things.caps.tmpfs or None
+    return building.SetUp(
+        zone.name, zone.run, limit, False, things.temporary_links, things.lasting_links, kept, things.users,
+        things.groups, things.elevated, tuple(fs.dir for fs in settings.fs), tuple(map(str, things.autonfs)), tmpfs,
+        users, groups, elevated, autonfs, tuple(plan.wanted.links),
+    )  # fmt: skip
+
+
+def _within(plan: Plan) -> list[Step]:
+    """Steps inside a running zone: away with what goes, then what comes."""
     zone, things, drops = plan.zone, plan.things, plan.drops
     steps: list[Step] = []
     users, groups, elevated, autonfs = (drops.names(w) for w in ("users", "groups", "elevated", "autonfs"))
     links = tuple(plan.wanted.links)
+    mounted = tuple(
+        dict.fromkeys(fs.dir for now in (parse_export(plan.text), plan.wanted.settings) for fs in now.fs)
+    )
+    _refuse_mounted(zone.name, mounted)
     if users or groups or elevated or autonfs or links:
-        steps.append(inside.DropInside(zone.name, users, groups, elevated, autonfs, links))
+        steps.append(inside.DropInside(zone.name, users, groups, elevated, autonfs, links, mounted))
     if things.caps.tmpfs or drops.tmpfs_size:
         steps.append(storage.SizeTmp(zone.name, things.caps.tmpfs))
-    added = things.users or things.groups or things.elevated or things.autonfs or things.links
-    if added or onward:
+    if things.users or things.groups or things.elevated or things.autonfs or things.links:
         kept = [net.physical for net in plan.wanted.settings.net if net.physical not in things.links]
-        mounted = tuple(mount.dir for mount in plan.wanted.settings.fs)
         steps.append(
             inside.AddInside(
                 zone.name, things.temporary_links, things.lasting_links, tuple(kept), things.users, things.groups,
-                things.elevated, mounted, tuple(map(str, things.autonfs)), onward, 600.0,
+                things.elevated, mounted, tuple(map(str, things.autonfs)), 600.0,
             )
         )  # fmt: skip
     return steps
+
+
+def _refuse_mounted(zone: str, mounted: Sequence[str]) -> None:
+    """Nothing is written below a mount of the host: what a running zone has as its /etc may be the host's."""
+    for directory in mounted:
+        if f"{directory}/".startswith("/etc/") or directory == "/etc":
+            raise ZonemgrError(
+                f"{directory} of zone {zone} is a directory of the host, so nothing can be changed in there",
+                hint="change it while the zone is down: --restart",
+            )
 
 
 def _outcome(site: Site, plan: Plan, changed: tuple[str, ...]) -> Modified:

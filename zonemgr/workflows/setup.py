@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from zonemgr.model import Account, Group
 
 WARNING = "setup: warning: "  # how a line for the operator begins on the script's stderr
+REFUSED = "setup: refused: "
 UNSAFE = ("\n", "\r", "\x00")
 # Every zone has a root of its own. It takes nothing from the host's: whoever builds as root could read the hash of
 # the host's root there, and all rights it has already.
 ROOT = "root"
 # Where people's directories are; one that is there and belongs to root was made for a mount or by hand.
 HOMES = ("/export/home/", "/home/")
+SUDOERS = ("/etc/sudoers.d", "/opt/local/etc/sudoers.d", "/opt/csw/etc/sudoers.d")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Script:
     text: str
     secrets: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    resolver: str = ""  # what the zone's resolv.conf is to hold
 
     def clean(self, text: str) -> str:
         for secret in self.secrets:
@@ -77,16 +80,114 @@ def accounts_there(host: Host, users: Sequence[str], groups: Sequence[str], elev
         book.group(group)
 
 
-def script(
-    host: Host, zone: str, *, vnics: Sequence[str], links: Sequence[str], users: Sequence[str], groups: Sequence[str],
-    elevated: Sequence[str], mounted: Sequence[str], autonfs: Sequence[str] = (), onward: bool = True,
-    kept: Sequence[str] = (),
-) -> Script:  # fmt: skip
-    """The whole script; it holds password hashes, so it goes to the zone on standard input only.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a set-up script is to do in a zone."""
 
-    `autonfs`: `PATH|HOST:/PATH` each. `onward`: the zone goes on to multi-user. `kept`: links that a zone which was
-    set up before has already.
+    vnics: tuple[str, ...] = ()  # temporary links: nothing about them can be kept by ipadm
+    links: tuple[str, ...] = ()  # links that persist
+    kept: tuple[str, ...] = ()  # links that a zone which was set up before has already
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    elevated: tuple[str, ...] = ()
+    mounted: tuple[
+        str, ...
+    ] = ()  # directories of the zone that do not belong to its root: a script leaves them alone
+    autonfs: tuple[str, ...] = ()  # `PATH|HOST:/PATH` each
+    tmpfs: str | None = (
+        None  # the size of /tmp, as an option of mount_tmpfs takes it; empty: no limit; None: as it is
+    )
+
+    @property
+    def change(self) -> bool:
+        """Is there anything to do beside naming the zone?"""
+        return self != Wanted(mounted=self.mounted, kept=self.kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """What a script is to take away in a zone; raises, in the zone and before any change, for what is not there."""
+
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    elevated: tuple[str, ...] = ()
+    autonfs: tuple[str, ...] = ()  # mount points
+    links: tuple[str, ...] = ()
+    mounted: tuple[str, ...] = ()  # as in Wanted
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.groups or self.elevated or self.autonfs or self.links)
+
+
+def drop_script(dropped: Dropped, *, offline: bool = False) -> str:
+    """The script for a running zone, or (`offline`) for a root in which no service runs."""
+    return rendered(
+        "configure/drop.sh.j2", users=list(dropped.users), groups=list(dropped.groups),
+        elevated=list(dropped.elevated), autonfs_dropped=list(dropped.autonfs), links=list(dropped.links),
+        sudoers=sudoers_directories(dropped.mounted), mounted=offline,
+    )  # fmt: skip
+
+
+def sudoers_directories(mounted: Sequence[str]) -> list[str]:
+    """Where a sudo of a zone looks, but for those that are not the zone's own."""
+    return [directory for directory in SUDOERS if not _covered(directory, mounted)]
+
+
+def mounted_script(
+    host: Host, zone: str, wanted: Wanted, dropped: Dropped | None = None, *, reset: bool
+) -> Script:
+    """The script for the maintenance root of a mounted zone; `reset` takes away what names the zone it came from.
+
+    It sees the host's directories read-only and the zone's root at /a (templates/configure/mounted.sh.j2).
     """
+    change = script(host, zone, wanted, offline=True) if wanted.change or not reset else Script("")
+    drop = drop_script(dropped, offline=True) if dropped else ""
+    text = rendered(
+        "configure/mounted.sh.j2", zone=zone, reset=reset, change=drop + change.text,
+        services=_services(change, wanted, reset=reset),
+    )  # fmt: skip
+    return replace(change, text=text)
+
+
+# What a resolver needs, and NFS mounts by autofs: `svcadm enable -r` would find these by itself in a running zone.
+DNS = ("svc:/network/dns/client:default",)
+NFS = (
+    "svc:/network/rpc/bind:default", "svc:/network/nfs/cbd:default", "svc:/network/nfs/mapid:default",
+    "svc:/network/nfs/status:default", "svc:/network/nfs/nlockmgr:default", "svc:/network/nfs/client:default",
+    "svc:/system/filesystem/autofs:default",
+)  # fmt: skip
+TRUE, FALSE = "setprop general/enabled = boolean: true", "setprop general/enabled = boolean: false"
+
+
+def _services(change: Script, wanted: Wanted, *, reset: bool) -> list[tuple[str, str]]:
+    """Changes to services that do not run: FMRI and subcommand of svccfg.
+
+    ipmgmtd takes addresses over from the global zone (allowed-address) at its first boot only, and notes that it has
+    done so; in a clone of a zone that was booted the note is wrong.
+    """
+    found = []
+    if reset:
+        found.append(("svc:/network/ip-interface-management:default", "delprop ipmgmtd/first_boot_done"))
+        found.append(("svc:/network/ldap/client:default", FALSE))
+    enabled = (*(DNS if change.resolver else ()), *(NFS if wanted.autonfs else ()))
+    found += [(fmri, TRUE) for fmri in enabled]
+    if reset or wanted.links:  # last: OmniOS has no such service
+        found.append(("svc:/system/sysding:system", "setprop config/finished = boolean: false"))
+    return found
+
+
+def script(host: Host, zone: str, wanted: Wanted, *, offline: bool = False) -> Script:
+    """The set-up script; it holds password hashes, so it goes to the zone on standard input only.
+
+    `offline`: for a root in which no service runs.
+    """
+    vnics, links, users, groups, elevated = (
+        wanted.vnics,
+        wanted.links,
+        wanted.users,
+        wanted.groups,
+        wanted.elevated,
+    )
     copied = [user for user in users if user != ROOT]
     book, refused = _book(host, passwords=bool(copied)) if copied or groups else (Accounts((), ()), False)
     found = [book.user(user) for user in copied]
@@ -96,24 +197,26 @@ def script(
         .get_template("configure/setup.sh.j2")
         .render(
             zone=zone,
+            mounted=offline,
+            sudoers=sudoers_directories(wanted.mounted),
+            tmpfs=wanted.tmpfs,
             vnics=[addresses.recall(word) for word in vnics],
             links=list(links),
             resolver=resolver.strip(),
             sysding=_templates().get_template("sysding/sysding.conf.j2").render(links=list(links)).strip(),
-            users=[_new_user(user, mounted) for user in found],
+            users=[_new_user(user, wanted.mounted) for user in found],
             groups=_new_groups(book, found, groups),
             elevated=[user for user in elevated if user != ROOT],
             known=_known(host, elevated, copied),
-            autonfs=[tuple(word.split("|", 1)) for word in autonfs],
-            onward=onward,
-            kept=list(kept),
+            autonfs=[tuple(word.split("|", 1)) for word in wanted.autonfs],
+            kept=list(wanted.kept),
         )
     )
     # Words like NP and *LK* are no secrets, and stand in many a message.
     secrets = tuple(user.password for user in found if len(user.password) > 8)
     told = [f"{ROOT} is in every zone already: nothing of the host's comes over"] if ROOT in users else []
     told += _without_group(book, found)
-    return Script(text, secrets, (*told, *_without_hash(found, refused)))
+    return Script(text, secrets, (*told, *_without_hash(found, refused)), resolver.strip())
 
 
 def _known(host: Host, elevated: Sequence[str], copied: Sequence[str]) -> set[str]:
@@ -196,6 +299,12 @@ def _one_line(text: str) -> str:
     if any(mark in text for mark in UNSAFE) or text == "ZONEMGR_END":
         raise ZonemgrError("an account of the host has a line break in it", hint="see: pwck")
     return text
+
+
+def refusal(stderr: str) -> str:
+    """Why a script that takes things away has refused to begin; empty when it did not."""
+    said = [line.removeprefix(REFUSED) for line in stderr.splitlines() if line.startswith(REFUSED)]
+    return said[-1] if said else ""
 
 
 def hint(stderr: str) -> str | None:

@@ -92,6 +92,8 @@ system/sysding:system 0.2 iz System configuration
 milestone/sysconfig 0.1 - Basic system configuration milestone
   > milestone/single-user
   ? system/sysding:system
+network/ldap/client 0.1 dp LDAP client
+  > system/filesystem/minimal milestone/network
 network/dns/client 0.05 d DNS resolver
   > milestone/network milestone/single-user
 milestone/name-services 0.05 s name services milestone
