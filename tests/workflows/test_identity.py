@@ -19,6 +19,7 @@ from zonemgr.workflows.disposable import DisposableRequest
 from zonemgr.workflows.furnish import Wishes
 
 ZONE = "build-1"
+SETSID = "/.lab/usr/bin/setsid"  # the machine's: illumos has none
 # What tells one machine from another, or names an interface that a clone does not have.
 TRACES = {
     "/etc/hostname.zmorigin_0": "10.0.0.9\n", "/etc/hostname6.zmorigin_0": "", "/etc/dhcp.zmorigin_0": "",
@@ -185,12 +186,15 @@ def test_a_zone_that_runs_takes_commands_at_once(each_lab: Lab) -> None:
 def test_what_takes_too_long_is_ended_and_the_zone_runs_on(lab: Lab) -> None:
     """With all it has started, also what left its session; what was there before goes on."""
     make(lab)
-    run(lab, "mkdir /run-1; (/.lab/usr/bin/setsid sh -c 'echo $$ > /run-1/other; exec sleep 300' > /dev/null 2>&1 < /dev/null &)"
-             " ; until test -s /run-1/other; do sleep 0.1; done")  # fmt: skip
+    run(
+        lab,
+        f"mkdir /run-1; ({SETSID} sh -c 'echo $$ > /run-1/other; exec sleep 300' > /dev/null 2>&1 < /dev/null &);"
+        "until test -s /run-1/other; do sleep 0.1; done",
+    )
     before = len(lab.commands())
     outcome = run(
         lab,
-        "(/.lab/usr/bin/setsid sh -c 'trap : TERM; echo $$ > /run-1/deep; while :; do sleep 1; done' &); echo $$ > /run-1/top;"
+        f"({SETSID} sh -c 'trap : TERM; echo $$ > /run-1/deep; while :; do sleep 1; done' &); echo $$ > /run-1/top;"
         "until test -s /run-1/deep; do sleep 0.1; done; sleep 300",
         timeout=3.0,
     )

@@ -14,7 +14,7 @@ from zonemgr.cli.runtime import Runtime
 @o.gathers(wishes=o.FURNISHINGS, drops=o.DROPS)
 def modify(
     ctx: typer.Context,
-    wishes: dict[str, str],
+    wishes: dict[str, Any],
     drops: dict[str, Any],
     zone: o.Zone = "",
     restart: o.Restart = False,

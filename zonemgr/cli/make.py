@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @o.gathers(contents=o.CONTENTS, wishes=o.FURNISHINGS)
 def create_giz(
-    ctx: typer.Context, contents: dict[str, str], wishes: dict[str, str], zone: o.NewZone = "",
+    ctx: typer.Context, contents: dict[str, str], wishes: dict[str, Any], zone: o.NewZone = "",
     zone_autoname: o.Autoname = False, clone: o.Origin = "", snapshot: o.Snap = "", source: o.Source = "",
 ) -> None:  # fmt: skip
     """Make a golden-image zone: install (or clone another image), boot once, snapshot, then serve it.
@@ -50,7 +50,7 @@ def _source(text: str) -> str:
 
 @o.gathers(contents=o.CONTENTS, wishes=o.FURNISHINGS)
 def create_diz(
-    ctx: typer.Context, contents: dict[str, str], wishes: dict[str, str], zone: o.NewZone = "",
+    ctx: typer.Context, contents: dict[str, str], wishes: dict[str, Any], zone: o.NewZone = "",
     zone_autoname: o.Autoname = False, clone: o.Origin = "", snapshot: o.Snap = "",
 ) -> None:  # fmt: skip
     """Clone a disposable zone from a golden image, set it up, and leave it running.
@@ -69,7 +69,7 @@ def create_diz(
 
 @o.gathers(contents=o.CONTENTS, wishes=o.FURNISHINGS)
 def exec_diz(
-    ctx: typer.Context, contents: dict[str, str], wishes: dict[str, str], zone: o.NewZone = "",
+    ctx: typer.Context, contents: dict[str, str], wishes: dict[str, Any], zone: o.NewZone = "",
     zone_autoname: o.Autoname = False, clone: o.Origin = "", snapshot: o.Snap = "", exec_cmd: o.Command = "",
     exec_user: o.ExecUser = "", exec_discard: o.Discard = "", exec_env: o.Env = [], exec_cwd: o.Cwd = "",  # noqa: B006
     exec_timeout: o.Timeout = None, keep_datasets: o.KeepDatasets = False,
@@ -92,7 +92,7 @@ def exec_diz(
 
 
 def _request(
-    zone: str, autoname: bool, clone: str, snapshot: str, contents: dict[str, str], wishes: dict[str, str]
+    zone: str, autoname: bool, clone: str, snapshot: str, contents: dict[str, str], wishes: dict[str, Any]
 ) -> DisposableRequest:
     """-Z makes up the zone's name, which is what happens without a name anyway."""
     from zonemgr.workflows import disposable, layers

@@ -39,8 +39,8 @@ Lofs = Annotated[
     str,
     typer.Option(
         "--mount-lofs",
-        metavar="'LZ[|GZ] …'",
-        help="Mount the host's directories GZ on LZ in the zone, read-write.",
+        metavar="'LZ[|GZ[|ro]] …'",
+        help="Mount the host's directories GZ on LZ in the zone; ro: read only.",
     ),
 ]
 Datasets = Annotated[
@@ -165,6 +165,9 @@ MaxProcesses = Annotated[str, typer.Option("--max-processes", metavar="NUMBER", 
 TmpfsSize = Annotated[
     str, typer.Option("--tmpfs-size", metavar="SIZE", help="Size of the zone's /tmp, such as 2G.")
 ]
+ForceMount = Annotated[
+    bool, typer.Option("--force-mount", help="Mount also over directories that the zone's system uses.")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="A table with all that is known (also -v).")]
 Restart = Annotated[bool, typer.Option("--restart", help="Restart the zone, so that the change is in force.")]
 Yes = Annotated[
@@ -221,6 +224,7 @@ FURNISHINGS: Mapping[str, tuple[str, Any]] = {
     "cpu_shares": ("cpu_shares", CpuShares),
     "max_processes": ("max_processes", MaxProcesses),
     "tmpfs_size": ("tmpfs_size", TmpfsSize),
+    "force_mount": ("force_mount", ForceMount),
 }
 # What a golden image is made of, by the names of layers.ImageWish.
 CONTENTS: Mapping[str, tuple[str, Any]] = {

@@ -94,6 +94,7 @@ OPTIONS: tuple[Option, ...] = (
         takes="link", many=True,
     ),
     *(_option(name, takes="word") for name in CAPS),
+    _option("--force-mount"),
     *(_option(f"--drop-{name[2:]}") for name in CAPS),
     _option("--drop-mount-lofs", "--drop-lofs", takes="path", many=True),
     _option("--drop-mount-autonfs", "--drop-autonfs", takes="path", many=True),
@@ -129,7 +130,7 @@ OPTIONS: tuple[Option, ...] = (
 
 _FURNISH = (
     "--mount-lofs", "--mount-autonfs", "--delegate-dataset", "--clone-dataset", "--add-vnic", "--add-vnic-over",
-    "--copy-users", "--copy-groups", "--elevate-users", *CAPS,
+    "--copy-users", "--copy-groups", "--elevate-users", *CAPS, "--force-mount",
 )  # fmt: skip
 _DROP = (
     "--drop-mount-lofs", "--drop-mount-autonfs", "--drop-delegate-dataset", "--drop-clone-dataset", "--drop-vnic",

@@ -126,6 +126,15 @@ def directory_exists(host: Host, path: str) -> bool:
     return host.ask("test", "-d", path, ok=(0, 1)).exit_code == 0
 
 
+def real_path(host: Host, path: str) -> str:
+    """A path of the global zone without symbolic links; the path as it is where readlink cannot tell."""
+    try:
+        found = host.ask("readlink", "-f", path, ok=(0, 1, 2)).stdout.rstrip("\n")
+    except CommandNotFound:
+        return path
+    return found if found.startswith("/") else path
+
+
 def path_exists(host: Host, path: str) -> bool:
     return host.ask("test", "-e", path, ok=(0, 1)).exit_code == 0
 

@@ -5,6 +5,7 @@ What they do not know they refuse: they must not say yes to a question they did 
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,6 +63,28 @@ FILES: dict[str, Callable[[Path], bool]] = {
     "-s": lambda path: path.exists() and path.stat().st_size > 0,
     "-x": lambda path: path.exists() and (path.is_dir() or bool(path.stat().st_mode & 0o111)),
 }
+
+
+def readlink(call: Call) -> int:
+    """`readlink -f PATH`: the path without symbolic links; an absolute one starts at the lab's root again."""
+    if len(call.argv) != 3 or call.argv[1] != "-f":
+        return call.fail("lab: readlink without -f is not emulated", 2)
+    parts, found = call.argv[2].strip("/").split("/")[::-1], ""
+    for _ in range(1000):
+        if not parts:
+            call.out(f"{found or '/'}\n")
+            return 0
+        part = parts.pop()
+        place = call.world.path(f"{found}/{part}")
+        if part == "..":
+            found = found.rpartition("/")[0]
+        elif place.is_symlink():
+            leads_to = os.readlink(place)
+            found = "" if leads_to.startswith("/") else found
+            parts += leads_to.strip("/").split("/")[::-1]
+        elif part not in ("", "."):
+            found = f"{found}/{part}"
+    return call.fail(f"readlink: {call.argv[2]}: Too many levels of symbolic links", 1)
 
 
 def test(call: Call) -> int:

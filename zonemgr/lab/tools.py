@@ -64,6 +64,7 @@ PLAIN: dict[str, str] = {
     "cat": "plain:cat",
     "rmdir": "plain:rmdir",
     "test": "plain:test",
+    "readlink": "plain:readlink",
     "true": "plain:true",
     "false": "plain:false",
     "sh": "plainsh:sh",

@@ -76,9 +76,11 @@ def prepare(site: Site, request: DisposableRequest) -> Disposable:
     home, zonepath = survey.home_of(site.config, survey.DIZ, name)
     privilege.require(look, "zone", "zfs", *(["network"] if furniture.links else []))
     homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
-    furniture.check_on(look, homes=[*homes, home])
+    furniture.check_on(look, homes=[*homes, home], config=site.config)
     furniture = furniture.seen_on(look)
     furniture = storage.settle(look, site, furniture, name, run)
+    for text in furniture.hidden:
+        site.report.note(text)
     setup.accounts_there(look, furniture.users, furniture.groups, furniture.elevated)
     if not guess.found if guess else survey.find(look, origin) is None:
         origin = _make_origin(site, look, origin, request, name, guess)

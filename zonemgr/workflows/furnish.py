@@ -7,16 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from zonemgr import limits
+from zonemgr.config import Config
 from zonemgr.errors import NotThere, UsageError, ZonemgrError
 from zonemgr.host import dladm, system
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, Fs, LinkName, SnapshotName, UserName
-from zonemgr.workflows import addresses, caps, datasets, survey
+from zonemgr.workflows import addresses, caps, datasets, places, survey
 from zonemgr.workflows.addresses import Addressing
 from zonemgr.workflows.caps import Caps
 
-SYSTEM = ("/bin", "/dev", "/devices", "/etc", "/lib", "/proc", "/sbin", "/system", "/usr", "/var")
-KERNEL = ("/dev/", "/devices/", "/proc/", "/system/", "/etc/svc/", "/lib/svc/", "/var/svc/")
 AUTOFS_OWN = ("/home/", "/net/")  # indirect maps of every zone's auto_master
 _NFS = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):/[A-Za-z0-9._/+@%=,~-]*")
 _NFS_OPTIONS = re.compile(r"[a-z][a-z0-9]*(=[A-Za-z0-9._:-]+)?(,[a-z][a-z0-9]*(=[A-Za-z0-9._:-]+)?)*")
@@ -29,13 +28,30 @@ class Lofs:
 
     inside: str
     host: str
+    read_only: bool = False
 
     @classmethod
-    def parse(cls, text: str) -> Lofs:
-        """`LZ[|GZ]`; both absolute, the same when only one is given."""
-        inside, _, outside = text.partition("|")
+    def parse(cls, text: str, *, force: bool = False) -> Lofs:
+        """`LZ[|GZ[|ro]]`; both absolute, the same when only one is given. `force`: see places.own_place."""
+        inside, _, rest = text.partition("|")
+        outside, bar, option = rest.partition("|")
+        if bar and option not in ("ro", "rw"):
+            raise UsageError(
+                f"{option!r} in {text!r} is no way to mount a directory",
+                hint="ro: read only; rw, or nothing: as it is",
+            )
         outside = tidy_path(outside or inside, text)
-        return cls(own_place(tidy_path(inside, text), text, f"/work|{outside}"), outside)
+        place = places.own_place(tidy_path(inside, text), text, f"/work|{outside}", force=force)
+        return cls(place, outside, option == "ro")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """As zonecfg has them; device nodes in the host's directory are none in the zone."""
+        return ("ro", "nodevices") if self.read_only else ("nodevices",)
+
+    @property
+    def text(self) -> str:
+        return f"{self.inside}|{self.host}"
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,7 @@ class Wishes:
     cpu_shares: str = ""
     max_processes: str = ""
     tmpfs_size: str = ""
+    force_mount: bool = False  # also over what the zone's system uses
 
 
 @dataclass(frozen=True)
@@ -122,12 +139,13 @@ class AutoNfs:
     options: str = ""  # comma-separated, as mount_nfs takes them
 
     @classmethod
-    def parse(cls, text: str) -> AutoNfs:
+    def parse(cls, text: str, *, force: bool = False) -> AutoNfs:
         """`LZ|HOST:/PATH[|OPTIONS]`, also `LZ|nfs://HOST[:PORT]/PATH`; only what a map of autofs takes literally."""
         inside, _, rest = text.partition("|")
         location, _, options = rest.partition("|")
         example = "/mnt/src|filer:/export/src"
-        inside = own_place(tidy_path(inside, text, f"--mount-autonfs '{example}'"), text, example)
+        tidy = tidy_path(inside, text, f"--mount-autonfs '{example}'")
+        inside = places.own_place(tidy, text, example, force=force)
         if not re.fullmatch(r"[A-Za-z0-9._/+@%=:,~-]+", inside):
             raise UsageError(
                 f"{inside!r} cannot stand in a map of autofs", hint="letters, digits and . _ + @ % = -"
@@ -168,9 +186,10 @@ class DatasetClone:
     source: str
     snapshot: str = ""  # empty: one is taken
     inside: str = ""  # empty: where the source is mounted on the host
+    force: bool = False  # over whatever the zone has there
 
     @classmethod
-    def parse(cls, text: str) -> DatasetClone:
+    def parse(cls, text: str, *, force: bool = False) -> DatasetClone:
         """`DS[@SNAP][|MOUNTPOINT]`."""
         name, _, inside = text.partition("|")
         source, at, snapshot = name.partition("@")
@@ -179,7 +198,8 @@ class DatasetClone:
             SnapshotName(snapshot)
         example = "--clone-dataset 'tank/src@today|/work/src'"
         tidy = tidy_path(inside, text, example) if inside else ""
-        return cls(source, snapshot, own_place(tidy, text, example) if inside else "")
+        place = places.own_place(tidy, text, example, force=force) if inside else ""
+        return cls(source, snapshot, place, force)
 
 
 @dataclass(frozen=True)
@@ -213,7 +233,7 @@ class Furniture:
     @property
     def fs(self) -> tuple[Fs, ...]:
         """The zone's file systems: the host's directories, and its own clones."""
-        mounts = [Fs(mount.inside, mount.host, options=("nodevices",)) for mount in self.lofs]
+        mounts = [Fs(mount.inside, mount.host, options=mount.options) for mount in self.lofs]
         return (*mounts, *(Fs(one.inside, one.dataset, type="zfs") for one in self.cloned))
 
     @property
@@ -226,6 +246,14 @@ class Furniture:
     def mounted(self) -> tuple[str, ...]:
         """Directories of the zone that are there before anything runs in it, and hold what is not the image's."""
         return tuple(fs.dir for fs in self.fs)
+
+    @property
+    def hidden(self) -> list[str]:
+        """What of the zone's system its mounts hide, one line each."""
+        mounts = [*(mount.inside for mount in self.lofs), *(one.inside for one in self.cloned)]
+        mounts += [one.inside for one in self.autonfs]
+        told = ((inside, places.hidden_by(inside)) for inside in mounts)
+        return [f"the mount on {inside} hides {what}" for inside, what in told if what]
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -267,12 +295,12 @@ class Furniture:
             if over in rows and rows[over].kind == "etherstub":
                 yield name
 
-    def check_on(self, host: Host, *, homes: Sequence[str], own: str = "") -> None:
+    def check_on(self, host: Host, *, homes: Sequence[str], config: Config, own: str = "") -> None:
         """Raise for the first thing the host does not have, or should not give away.
 
         `homes`: datasets that hold zones, and the home of the new one. `own`: the run that made the zone, if it exists.
         """
-        _check_lofs(host, self.lofs)
+        _check_lofs(host, self.lofs, config)
         _check_links(host, self)
         for dataset in self.datasets:
             datasets.check_delegated(host, dataset, homes, own=own)
@@ -285,9 +313,10 @@ def parse(wishes: Wishes, *, tag: str) -> Furniture:
 
     Raises UsageError for what can't be meant, before anything is looked up.
     """
-    mounts = tuple(Lofs.parse(word) for word in wishes.lofs.split())
-    exports = tuple(AutoNfs.parse(word) for word in wishes.autonfs.split())
-    clones = tuple(DatasetClone.parse(word) for word in wishes.clones.split())
+    force = wishes.force_mount
+    mounts = tuple(Lofs.parse(word, force=force) for word in wishes.lofs.split())
+    exports = tuple(AutoNfs.parse(word, force=force) for word in wishes.autonfs.split())
+    clones = tuple(DatasetClone.parse(word, force=force) for word in wishes.clones.split())
     own = [*(each.inside for each in mounts), *(each.inside for each in clones if each.inside)]
     _no_twins("the zone directory", [*own, *(each.inside for each in exports)])
     _no_twins("the dataset", [clone.source for clone in clones])
@@ -339,20 +368,6 @@ def tidy_path(path: str, whole: str, example: str = "--mount-lofs '/in/zone|/on/
     return "/" + "/".join(parts)
 
 
-def own_place(inside: str, text: str, example: str) -> str:
-    """A place in the zone where something may be mounted."""
-    if inside == "/":
-        raise UsageError(f"{text!r} would hide the zone's own root", hint=f"mount below it: {example}")
-    if inside == "/tmp" or inside.startswith("/tmp/"):
-        raise UsageError(
-            f"{text!r} would be hidden: the zone mounts a file system of its own on /tmp when it boots",
-            hint=f"mount elsewhere: {example}",
-        )
-    if inside in SYSTEM or inside.startswith(KERNEL):
-        raise UsageError(f"{text!r} would hide the zone's own {inside}", hint=f"mount elsewhere: {example}")
-    return inside
-
-
 def _no_twins(what: str, words: list[str]) -> None:
     for word in words:
         if words.count(word) > 1:
@@ -380,13 +395,19 @@ def _no_automount_in_the_way(automounts: Sequence[str], mounts: Sequence[str]) -
                 )
 
 
-def _check_lofs(host: Host, mounts: Sequence[Lofs]) -> None:
+def _check_lofs(host: Host, mounts: Sequence[Lofs], config: Config) -> None:
+    if not mounts:
+        return
+    mountpoints = (config.giz.mountpoint, config.diz.mountpoint)
+    vital = places.vital(host, mountpoints, config.state.directory)
     for mount in mounts:
         if not system.directory_exists(host, mount.host):
             raise NotThere(
                 f"the host has no directory {mount.host} to mount on {mount.inside}",
                 hint="make it first, or name another one: --mount-lofs '/in/zone|/on/host'",
             )
+        if not mount.read_only:
+            places.check_source(host, mount.host, mount.text, vital)
 
 
 def _check_links(host: Host, furniture: Furniture) -> None:

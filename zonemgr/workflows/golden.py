@@ -258,7 +258,8 @@ def furniture(look: Host, site: Site, wishes: furnish.Wishes, name: str, run: Ru
 
     things = furnish.parse(wishes, tag=naming.tail(run))
     homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
-    things.check_on(look, homes=[*homes, survey.home_of(site.config, survey.GIZ, name)[0]])
+    own = survey.home_of(site.config, survey.GIZ, name)[0]
+    things.check_on(look, homes=[*homes, own], config=site.config)
     setup.accounts_there(look, things.users, things.groups, things.elevated)
     return storage.settle(look, site, things.seen_on(look), name, run)
 

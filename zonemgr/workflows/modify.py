@@ -148,7 +148,7 @@ def modify(
 ) -> Modified:
     """Change what a zone has. With `restart` a running zone is stopped and started; a halted one stays halted."""
     wishes, drops = wishes or Wishes(), drops or Drops()
-    if wishes == Wishes() and drops == Drops():
+    if replace(wishes, force_mount=False) == Wishes() and drops == Drops():
         raise UsageError(f"what is to change in zone {name}?", hint="see: zonemgr modify --help")
     drops.check()
     _refuse_contradiction(wishes, drops)
@@ -213,8 +213,10 @@ def _plan(
     things = furnish.parse(wishes, tag=naming.tail(run))
     wanted = work_out(look, now, things, drops)  # says of what the zone has already that it has it
     homes = [survey.containment(site.config, kind)[0] for kind in (survey.GIZ, survey.DIZ)]
-    things.check_on(look, homes=[*homes, zone.dataset], own=zone.run)
+    things.check_on(look, homes=[*homes, zone.dataset], config=site.config, own=zone.run)
     things = storage.settle(look, site, things.seen_on(look), zone.name, run)
+    for text in things.hidden:
+        site.report.note(text)
     wanted = work_out(look, now, things, drops)  # once more, knowing what the clones come to
     setup.accounts_there(look, things.users, things.groups, things.elevated)
     removing.check_marked(look, wanted.datasets, zone.run)

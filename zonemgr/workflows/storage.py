@@ -17,7 +17,7 @@ from zonemgr.errors import AlreadyThere, CommandError, NotThere, UsageError, Zon
 from zonemgr.host import system, zfs, zlogin
 from zonemgr.host.door import Host
 from zonemgr.model import Dataset, RunId, Snapshot, ZoneName
-from zonemgr.workflows import building, datasets, furnish, removing, survey
+from zonemgr.workflows import building, datasets, places, removing, survey
 from zonemgr.workflows.furnish import ClonedFs, DatasetClone, Furniture
 from zonemgr.workflows.job import Site
 from zonemgr.workflows.steps import Step
@@ -87,7 +87,7 @@ def _to_clone(look: Host, site: Site, wish: DatasetClone) -> list[tuple[str, str
         raise UsageError(
             f"{wish.source} has no mount point of its own", hint=f"--clone-dataset '{wish.source}|/work/src'"
         )
-    furnish.own_place(inside, f"{wish.source}|{inside}", f"{wish.source}|/work/src")
+    places.own_place(inside, f"{wish.source}|{inside}", f"{wish.source}|/work/src", force=wish.force)
     found = [(wish.source, inside)]
     for row in rows[1:]:
         place = _place_below(row, top, inside)
