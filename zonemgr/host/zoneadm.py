@@ -141,15 +141,16 @@ def attach(host: Host, zone: ZoneName, *options: str, limit: float | None = None
 
 
 def clone(
-    host: Host, zone: ZoneName, source: ZoneName, *, snapshot: str | None = None, limit: float | None = None
-) -> list[str]:
+    host: Host, zone: ZoneName, source: ZoneName, *, snapshot: str | None = None, unconfigure: bool = True,
+    limit: float | None = None,
+) -> list[str]:  # fmt: skip
     """configured → installed, from `snapshot` (`name` or `ds@name`) or a new one; returns the warnings.
 
-    A failed reset of the new zone's identity ends with exit 0 and only `ERROR:` lines tell
-    of it, so these raise ZonemgrError; the zone is then `installed` with the golden identity. On OmniOS
-    such lines may go to ZONEPATH/log/zone.log instead.
+    Without `unconfigure` the IPS brands' scripts do not reset the new zone's identity (`-X`), and leave it mounted.
+    With it a failed reset ends with exit 0 and only `ERROR:` lines tell of it, so these raise ZonemgrError; the zone
+    is then `installed` with the golden identity. On OmniOS such lines may go to ZONEPATH/log/zone.log instead.
     """
-    options = ("-X",) if snapshot is None else ("-X", "-s", snapshot)
+    options = [*(() if unconfigure else ("-X",)), *(() if snapshot is None else ("-s", snapshot))]
     done = _change(host, zone, "clone", *options, source, limit=limit)
     _file_systems_verified(done, zone)
     _cloned_what_was_meant(done, zone, source)
@@ -158,9 +159,25 @@ def clone(
     if errors:
         raise ZonemgrError(
             f"zone {zone} was cloned from {source}, but not reset: {errors[-1].strip()}",
-            hint=f"do not use it; remove it with: zoneadm -z {zone} uninstall -F",
+            hint=UNCONFIGURE_HINT
+            if re.search("unconfigur", "\n".join(errors))
+            else f"do not use it; remove it with: zoneadm -z {zone} uninstall -F",
         )
     return lines_of(done.stderr)
+
+
+UNCONFIGURE_HINT = (
+    "the brand's script system-unconfigure failed; with OpenSSH 9.8 or later it does when it still makes a DSA key "
+    "(mended in OmniOS' brands of December 2024): update the package system/zones/brand/ipkg"
+)
+
+
+def lacks_option(failed: CommandError, letter: str) -> bool:
+    """Did a brand's script end because it does not know this option? What it was to make is not begun then."""
+    return (
+        re.search(rf"-{letter}: unknown option|(illegal|bad|unknown) option.*{letter}", failed.stderr)
+        is not None
+    )
 
 
 def _cloned_what_was_meant(done: Completed, zone: str, source: str) -> None:

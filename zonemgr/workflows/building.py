@@ -176,7 +176,8 @@ class CloneZone(Step):
     """`zoneadm clone -X -s SNAPSHOT SOURCE`: the zone is left mounted, with all that names its origin; see SetUp.
 
     The brand's own clean-up is left out: it fails on hosts whose OpenSSH has no DSA keys, and it writes through the
-    zone's lofs mounts into the host.
+    zone's lofs mounts into the host. A brand whose script knows no `-X` cleans up as it does; the zone is reset by us
+    all the same.
     """
 
     zone: str
@@ -202,8 +203,26 @@ class CloneZone(Step):
             )
 
     def do(self, host: Host) -> None:
+        try:
+            self._clone(host, unconfigure=False)
+        except CommandError as failed:
+            if not zoneadm.lacks_option(failed, "X"):
+                raise
+            self._configured_again(host)
+            self._clone(host, unconfigure=True)
+
+    def _clone(self, host: Host, *, unconfigure: bool) -> None:
         name = SnapshotName(self.snapshot.rpartition("@")[2])
-        zoneadm.clone(host, ZoneName(self.zone), ZoneName(self.source), snapshot=name, limit=self.limit)
+        zone, source = ZoneName(self.zone), ZoneName(self.source)
+        zoneadm.clone(host, zone, source, snapshot=name, unconfigure=unconfigure, limit=self.limit)
+
+    def _configured_again(self, host: Host) -> None:
+        """A brand's script that refuses its options leaves the zone incomplete; uninstall may take its home along."""
+        home = Dataset(self.home)
+        marks = zfs.local_properties(host, home)
+        zoneadm.uninstall(host, ZoneName(self.zone))
+        if not zfs.exists(host, home):
+            zfs.create(host, home, properties=marks)
 
     def prove(self, host: Host) -> None:
         """Exit 0 proves nothing: look at state, root, origin and the brand's own log."""

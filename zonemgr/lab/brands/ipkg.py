@@ -1,5 +1,6 @@
 """The ipkg family (ipkg, lipkg, nlipkg): the hooks clone, prestate, poststate and detach.
 
+clone.x = off         the clone script is one that does not know the option -X
 fault.clone = STEP    zoneadm and its clone script are killed right after this step: `dataset` (zonepath and ROOT
                       made), `snapshot`, `clone`, `active`, `parentbe`, `mounted`; `fault.clone.ZONE` for one zone
 """
@@ -56,7 +57,7 @@ def clone(call: Call, argv: list[str]) -> int:
 
 
 def clone_steps(h: Hook, kind: CloneKind) -> None:
-    given = h.options("R:s:Xz:", h.argv[1:])
+    given = h.options("R:s:z:" if h.call.world.get("clone.x") == "off" else "R:s:Xz:", h.argv[1:])
     h.zone, h.zonepath = given.get("z"), given.get("R")
     if len(given.rest) != 1:
         raise h.misused()
