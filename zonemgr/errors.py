@@ -10,7 +10,7 @@ from collections.abc import Sequence
 class ZonemgrError(Exception):
     """A failure the operator can act on; `hint` is the next thing to try.
 
-    `exit_code` is what a command other than exec ends with (design, section 8): 1, or 2 for usage.
+    `exit_code` is what a command other than exec ends with: 1, or 2 for usage.
     """
 
     exit_code = 1

@@ -1,4 +1,7 @@
-"""The nouns: frozen, checked once when made. Names follow the facts sheet (5.2, 7.1, 8.1) and design 7."""
+"""The nouns: frozen, checked once when made. Names are those that illumos allows.
+
+See docs/illumos.md: zonecfg, Links and addresses, ZFS.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class _Name(str):
 
 
 class ZoneName(_Name):
-    """A zone name as zonecfg takes it (facts sheet 5.2), and not one that is reserved."""
+    """A zone name as zonecfg takes it (docs/illumos.md: zonecfg), and not one that is reserved."""
 
     what = "zone name"
     hint = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 63 characters"
@@ -125,7 +128,10 @@ class Snapshot:
 
 
 class LinkName(_Name):
-    """A data link (facts sheet 7.1): at most 31 letters, digits, '_', '.'; ends in a number, no leading 0."""
+    """A data link: at most 31 letters, digits, '_', '.'; ends in a number, no leading 0.
+
+    See docs/illumos.md: Links and addresses.
+    """
 
     what = "link name"
     hint = "a letter, then letters, digits, '_', '.', at most 31, with a number at the end: build0, vnic12"
@@ -160,7 +166,7 @@ class UserName(_Name):
 
 
 class ZoneState(StrEnum):
-    """The states as `zoneadm list` prints them (facts sheet 1.1)."""
+    """The states as `zoneadm list` prints them (docs/illumos.md: Zone states)."""
 
     CONFIGURED = "configured"
     INCOMPLETE = "incomplete"
@@ -295,7 +301,7 @@ class DatasetRow:
 
 @dataclass(frozen=True)
 class LinkRow:
-    """One data link (facts sheet 7.2): class phys, aggr, vlan, vnic, etherstub, bridge, …"""
+    """One data link (docs/illumos.md: Links and addresses): class phys, aggr, vlan, vnic, etherstub, bridge, …"""
 
     name: str
     kind: str
@@ -361,7 +367,7 @@ class PackageRow:
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the host (facts sheet 11). `password` is the shadow field, empty unless it was asked for."""
+    """A user of the host (docs/illumos.md: Accounts). `password` is the shadow field, empty unless it was asked for."""
 
     name: str
     uid: int

@@ -1,4 +1,4 @@
-"""Accounts: users, groups and rights of the host (facts sheet 11)."""
+"""Accounts: users, groups and rights of the host (docs/illumos.md: Accounts)."""
 
 from __future__ import annotations
 

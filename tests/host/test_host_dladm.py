@@ -1,4 +1,4 @@
-"""dladm: links and VNICs (facts sheet 7)."""
+"""dladm: links and VNICs (docs/illumos.md: Links and addresses)."""
 
 from __future__ import annotations
 

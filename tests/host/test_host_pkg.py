@@ -1,4 +1,4 @@
-"""pkg: exit statuses, lists and publishers (facts sheet 9)."""
+"""pkg: exit statuses, lists and publishers (docs/illumos.md: pkg)."""
 
 from __future__ import annotations
 

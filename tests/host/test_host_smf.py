@@ -1,4 +1,4 @@
-"""SMF: waiting for a zone's services without waiting for ever (facts sheet 13)."""
+"""SMF: waiting for a zone's services without waiting for ever (docs/illumos.md: SMF)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kind of host this is, who we are there, and what that allows (facts sheet 4, 6.5)."""
+"""What kind of host this is, who we are there, and what that allows (docs/illumos.md: ZFS, zlogin and rights)."""
 
 from __future__ import annotations
 

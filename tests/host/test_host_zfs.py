@@ -1,4 +1,4 @@
-"""zfs: the words it is given, its tables and its refusals (facts sheet 8)."""
+"""zfs: the words it is given, its tables and its refusals (docs/illumos.md: ZFS)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""zlogin: one word goes in, and how it ended comes out by a marker (facts sheet 6)."""
+"""zlogin: one word goes in, and how it ended comes out by a marker (docs/illumos.md: zlogin and rights)."""
 
 from __future__ import annotations
 

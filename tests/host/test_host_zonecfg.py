@@ -1,4 +1,4 @@
-"""zonecfg: what is refused beforehand, what is sent, and what is believed afterwards (facts sheet 5)."""
+"""zonecfg: what is refused beforehand, what is sent, and what is believed afterwards (docs/illumos.md: zonecfg)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data links as dladm of the 2022 gate has them (facts sheet 7.1 to 7.3)."""
+"""Data links as dladm of the 2022 gate has them (docs/illumos.md: Links and addresses)."""
 
 from __future__ import annotations
 

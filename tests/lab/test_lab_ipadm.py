@@ -1,4 +1,4 @@
-"""IP interfaces and addresses (facts sheet 7.4)."""
+"""IP interfaces and addresses (docs/illumos.md: Links and addresses)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pkg: exit statuses, texts and what an image has afterwards (facts sheet 9)."""
+"""pkg: exit statuses, texts and what an image has afterwards (docs/illumos.md: pkg)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Services of zones and of the global zone (facts sheet 3.5, 10, 13)."""
+"""Services of zones and of the global zone (docs/illumos.md: First boot, SMF)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sysding, OpenIndiana's first-boot configuration (facts sheet 10)."""
+"""sysding, OpenIndiana's first-boot configuration (docs/illumos.md: First boot)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""zlogin in the lab against section 6 of the facts sheet."""
+"""zlogin in the lab against docs/illumos.md: zlogin and rights."""
 
 from __future__ import annotations
 

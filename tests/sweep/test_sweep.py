@@ -1,6 +1,6 @@
 """Every host command of every job fails, or zonemgr is killed before or after it; then `recover` runs.
 
-The world must then be as before the job, or as after it (design, section 5).
+The world must then be as before the job, or as after it.
 """
 
 from __future__ import annotations

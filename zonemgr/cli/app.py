@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run one command line; returns the exit status (design, section 8)."""
+    """Run one command line; returns the exit status."""
     words = sys.argv[1:] if words is None else words
     _have_streams()
     if words[:1] == ["__complete"]:

@@ -1,6 +1,6 @@
 """The host's users and groups, to be copied into zones.
 
-Facts sheet 11. The files are read by command, for the host may be elsewhere. Password hashes are read on
+See docs/illumos.md: Accounts. The files are read by command, for the host may be elsewhere. Password hashes are read on
 request only, with elevation; answers of commands are never logged, so neither are they.
 """
 

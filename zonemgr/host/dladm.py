@@ -1,6 +1,7 @@
 """dladm: the host's data links, and VNICs for zones.
 
-Facts sheet 7. VNICs are temporary (-t): gone after a host reboot, made again at boot from the zone's attr.
+See docs/illumos.md: Links and addresses. VNICs are temporary (-t): gone after a host reboot, made again at boot from
+the zone's attr.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from zonemgr.host.contract import lines_of
 from zonemgr.host.door import Host
 from zonemgr.model import LeftOver, LinkName, LinkRow, VnicRow
 
-# A link may stay busy for a while after its zone has halted; nothing tells when it is free (facts sheet 15).
+# A link may stay busy for a while after its zone has halted; nothing tells when it is free (docs/illumos.md: Links
+# and addresses).
 BUSY_PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 PRIVILEGE_HINT = "this needs the profile Network Link Security or Network Management; see: profiles"
 

@@ -1,6 +1,6 @@
 """Programs while they run: their pipes, their time limit, and their end, whatever comes in between.
 
-The promise (design, section 4): when a call ends by an interrupt or a time limit, neither the program nor
+The promise: when a call ends by an interrupt or a time limit, neither the program nor
 anything of its process group is left. Signals that arrive while a program is being started or ended are
 held back, so there is no moment in which a program exists that nobody would end.
 

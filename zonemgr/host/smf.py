@@ -1,6 +1,6 @@
 """SMF: whether a zone's services are up, and why not.
 
-Facts sheet 13. `svcs -z` asks from the global zone; while a zone boots, or reboots itself once (sysding),
+See docs/illumos.md: SMF. `svcs -z` asks from the global zone; while a zone boots, or reboots itself once (sysding),
 it cannot answer, which is no failure yet.
 """
 

@@ -10,7 +10,8 @@ from zonemgr.errors import CommandNotFound, Unsupported, ZonemgrError
 from zonemgr.host.door import NOT_ILLUMOS, Host
 from zonemgr.model import BootEnvironment, Identity
 
-# The profile that lets pfexec run a tool with the privilege it needs (facts sheet 6.5); any one of a row
+# The profile that lets pfexec run a tool with the privilege it needs (docs/illumos.md: zlogin and rights); any one
+# of a row
 # will do.
 PROFILES: dict[str, tuple[str, ...]] = {
     "zoneadm": ("Zone Management",),
@@ -89,7 +90,7 @@ def lacking(have: Iterable[str]) -> list[str]:
 
 
 def boot_environments(host: Host) -> list[BootEnvironment]:
-    """All boot environments of the host (facts sheet 4): records `name;uuid;active;mountpoint;…`."""
+    """All boot environments of the host (docs/illumos.md: ZFS): records `name;uuid;active;mountpoint;…`."""
     rows = [line.split(";") for line in host.ask("beadm", "list", "-H").stdout.splitlines() if line]
     return [BootEnvironment(row[0], row[1], "N" in row[2], "R" in row[2]) for row in rows if len(row) > 3]
 

@@ -1,6 +1,6 @@
 """zfs: datasets, snapshots, clones, holds and the marks on them.
 
-Facts sheet 8 and zfs-findings. Properties are read with -p (exact numbers, creation in seconds since the
+See docs/illumos.md: ZFS. Properties are read with -p (exact numbers, creation in seconds since the
 epoch). Datasets and snapshots inherit user properties, so a mark counts only when it is read with `-s
 local`.
 """
@@ -332,7 +332,7 @@ def _told(run: Callable[[], Completed]) -> Completed:
 
 
 def hint(stderr: str) -> str | None:
-    """The next thing to try for a failure of zfs (facts sheet 8.2)."""
+    """The next thing to try for a failure of zfs (docs/illumos.md: ZFS)."""
     for pattern, text in (
         (r"permission denied", "this needs the profile ZFS File System Management; see: profiles"),
         (r"snapshot .*: dataset is busy", "it is held; see: zfs holds SNAPSHOT"),

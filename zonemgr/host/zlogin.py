@@ -1,6 +1,7 @@
 """zlogin: running things inside a zone, and learning how they ended.
 
-Facts sheet 6. Two traps shape this file. zlogin joins its words without quoting and a shell inside takes
+See docs/illumos.md: zlogin and rights. Two traps shape this file. zlogin joins its words without quoting and a shell
+inside takes
 them apart again, so it always gets exactly one word, a complete command. And zlogin exits 0 when its child
 was killed by a signal, so what runs inside says itself how it ended, in a marked line that is the last on
 stderr; when that line is missing, nothing is known, and that is never success.
@@ -309,7 +310,7 @@ def _believed(done: Completed, nonce: str, zone: str, ok: Sequence[int]) -> Comp
 
 
 def hint(stderr: str, zone: str) -> str | None:
-    """The next thing to try when zlogin refused (facts sheet 6.1)."""
+    """The next thing to try when zlogin refused (docs/illumos.md: zlogin and rights)."""
     if "login allowed only to running zones" in stderr:
         return f"zonemgr boot -z {zone}"
     if re.search(r"cannot login to a zone which is '(configured|incomplete)'", stderr):

@@ -1,6 +1,6 @@
 """zonecfg: writing a zone's configuration so that it is either what was wanted or an error.
 
-Facts sheet 5 and zonecfg-findings. zonecfg has no escapes, exits 0 for several refusals, drops an
+See docs/illumos.md: zonecfg. zonecfg has no escapes, exits 0 for several refusals, drops an
 unterminated last line, and may die half-way; so a script is checked beforehand (it has to be understood by
 `Script` in zonescript.py), sent as a file that ends with verify and commit, and what `export` then says is
 compared with what was wanted.

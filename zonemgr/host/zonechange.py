@@ -1,6 +1,7 @@
 """From one zone configuration to another: the lines that zonecfg needs to change a zone that exists.
 
-An existing zone cannot be written anew (facts sheet 5.4: `create` is refused, with exit 0), and an export does not
+An existing zone cannot be written anew (docs/illumos.md: zonecfg: `create` is refused, with exit 0), and an export
+does not
 always read back (5.7: globals with blanks). So what differs is removed and added. zonepath and brand stay as they are.
 """
 

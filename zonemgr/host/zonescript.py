@@ -1,6 +1,6 @@
 """The language of zonecfg scripts and exports: checking what is sent, understanding what comes back.
 
-Facts sheet 5.3 to 5.7. `Script` takes the part of the language that can be checked: create, set, clear, add
+See docs/illumos.md: zonecfg. `Script` takes the part of the language that can be checked: create, set, clear, add
 … end, select … end, remove. Values are in double quotes, which is always safe outside `( )`; use `quote`.
 """
 

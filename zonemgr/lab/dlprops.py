@@ -1,4 +1,4 @@
-"""Link properties: dladm show-linkprop, set-linkprop, reset-linkprop (facts sheet 7.2)."""
+"""Link properties: dladm show-linkprop, set-linkprop, reset-linkprop (docs/illumos.md: Links and addresses)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dladm show-link, show-phys, show-vnic, show-etherstub (facts sheet 7.2)."""
+"""dladm show-link, show-phys, show-vnic, show-etherstub (docs/illumos.md: Links and addresses)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The files of the global zone on a lab's first day: accounts, rights, names (facts sheet 6.5, 10.3, 11).
+"""The files of the global zone on a lab's first day: accounts, rights, names (docs/illumos.md: zlogin and rights,
+First boot, Accounts).
 
 Three people call: root; builder, whose profiles are what a build user needs; jim, who has none.
 """

@@ -1,4 +1,4 @@
-"""zoneadm, zonecfg and zlogin as they answer inside a non-global zone (facts sheet 1.3)."""
+"""zoneadm, zonecfg and zlogin as they answer inside a non-global zone (docs/illumos.md: Zone states)."""
 
 from __future__ import annotations
 

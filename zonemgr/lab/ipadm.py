@@ -1,4 +1,7 @@
-"""ipadm(8): interfaces and addresses, in the global zone or in an exclusive-IP zone (facts sheet 7.4)."""
+"""ipadm(8): interfaces and addresses, in the global zone or in an exclusive-IP zone.
+
+See docs/illumos.md: Links and addresses.
+"""
 
 from __future__ import annotations
 

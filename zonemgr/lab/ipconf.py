@@ -1,4 +1,4 @@
-"""The IP configuration of a root: interfaces and addresses, kept and temporary (facts sheet 7.4).
+"""The IP configuration of a root: interfaces and addresses, kept and temporary (docs/illumos.md: Links and addresses).
 
 etc/ipadm/ipadm.conf holds what outlives a reboot, one object a line, so that a brand that empties the file
 unconfigures the zone. What is temporary lies beside it under the boot it belongs to.

@@ -1,6 +1,6 @@
 """How long commands take on a real host: the `illumos` latency profile.
 
-Figures are the public ones (facts sheet 3.5) where there are any, else the order of magnitude an
+Figures are the public ones (docs/illumos.md: First boot) where there are any, else the order of magnitude an
 administrator would expect. They show what a progress display or a time limit does; they measure nothing.
 """
 

@@ -1,4 +1,7 @@
-"""The data links of the host: the table that dladm, zoneadm and the cells share (facts sheet 7)."""
+"""The data links of the host: the table that dladm, zoneadm and the cells share.
+
+See docs/illumos.md: Links and addresses.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as libofmt prints them: dladm and ipadm (facts sheet 7.2)."""
+"""Tables as libofmt prints them: dladm and ipadm (docs/illumos.md: Links and addresses)."""
 
 from __future__ import annotations
 

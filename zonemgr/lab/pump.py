@@ -1,4 +1,5 @@
-"""zlogin's middle: bytes between its caller and a process in the zone, by zlogin's rules (facts sheet 6.4).
+"""zlogin's middle: bytes between its caller and a process in the zone, by zlogin's rules (docs/illumos.md: zlogin
+and rights).
 
 Three pipes, never a terminal. It is over when the process ends, or when either of its outputs is closed; then
 what is still coming is waited for until there is silence. Background processes holding them do not count.

@@ -1,4 +1,7 @@
-"""RBAC: who may do what, from user_attr, prof_attr, exec_attr and policy.conf (facts sheet 6.5 and 11)."""
+"""RBAC: who may do what, from user_attr, prof_attr, exec_attr and policy.conf.
+
+See docs/illumos.md: zlogin and rights, Accounts.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """su: become another user, as zlogin does for every command that is not run in failsafe mode.
 
-The texts and what becomes of the environment are su(8)'s and login(1)'s (facts sheet 6.3).
+The texts and what becomes of the environment are su(8)'s and login(1)'s (docs/illumos.md: zlogin and rights).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""zlogin: run a command in a zone, or go in. Rules and texts: facts sheet, section 6."""
+"""zlogin: run a command in a zone, or go in. Rules and texts: docs/illumos.md: zlogin and rights."""
 
 from __future__ import annotations
 
@@ -130,7 +130,10 @@ def _escape(text: str) -> bytes:
 
 
 def joined(words: Sequence[str], *, omnios: bool) -> str:
-    """The one string a shell in the zone will read again: never quoted as it should be (facts sheet 6.2)."""
+    """The one string a shell in the zone will read again: never quoted as it should be.
+
+    See docs/illumos.md: zlogin and rights.
+    """
     if not omnios:
         return "".join(word + " " for word in words)
     if len(words) == 1:

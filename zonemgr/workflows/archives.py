@@ -1,6 +1,7 @@
 """Golden images from an archive, a stream or a snapshot; written into a file for another host, and made of it there.
 
-What takes what (facts sheet 3.2, pkg5 src/brand/ipkg): a tar, cpio, pax or flash archive or a directory goes to the
+What takes what (docs/illumos.md: Brand scripts, pkg5 src/brand/ipkg): a tar, cpio, pax or flash archive or a
+directory goes to the
 brand's own `install -a` or `-d`, with -u, as the image is to be nobody's system. The brand's scripts name no dataset
 for a ZFS stream, so that one is received here, mounted on the zone's root, and handed over to `attach -u`, which
 takes a root that was put there by hand.

@@ -68,7 +68,10 @@ class MakeFilesystem(Step):
 
 @dataclass(frozen=True)
 class HoldSnapshot(Step):
-    """Hold a golden snapshot: the uninstall of its last clone would destroy it (recorded, brand findings 3.4)."""
+    """Hold a golden snapshot: the uninstall of its last clone would destroy it.
+
+    See docs/illumos.md: Brand scripts.
+    """
 
     snapshot: str
 

@@ -1,6 +1,6 @@
 """Limits of a zone: disk space, memory, swap, CPUs, processes, the size of /tmp; checked, and put for the tools.
 
-What zonecfg and zfs refuse is refused here, before anything is made (facts sheet 5.5, 5.6, 8.4).
+What zonecfg and zfs refuse is refused here, before anything is made (docs/illumos.md: zonecfg, ZFS).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _shown(size: int) -> str:
 
 
 def _cpus(text: str) -> str:
-    """zonecfg cuts to hundredths, and some builds lose one (facts sheet 5.5)."""
+    """zonecfg cuts to hundredths, and some builds lose one (docs/illumos.md: zonecfg)."""
     found = re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,2})?", text.strip())
     if found is None or float(text) < 0.05:
         raise UsageError(f"{text!r} is no number of CPUs for --cap-cpu", hint="--cap-cpu 2, or 0.5, or 2.25")

@@ -81,7 +81,10 @@ def _check_containment(row: survey.FileSystem, mountpoint: str) -> None:
 
 
 def check_free(host: Host, zonepath: str, dataset: Dataset) -> None:
-    """A zonepath must be nobody's: no plain directory, no other dataset's mount point (brand findings, section 5)."""
+    """A zonepath must be nobody's: no plain directory, no other dataset's mount point.
+
+    See docs/illumos.md: Brand scripts.
+    """
     survey.one_owner(host, zonepath, dataset)
     if zonepath not in {row.mountpoint for row in survey.filesystems(host)} and system.directory_exists(
         host, zonepath

@@ -1,7 +1,7 @@
 """Workers: forked processes that do one piece of work each, a few at a time, and answer with plain data.
 
 Processes and not threads: signals reach the main thread of a process only, and the promise that an interrupted
-command is ended and its job undone (design, sections 4 and 5) rests on them. So each worker cancels and undoes by
+command is ended and its job undone rests on them. So each worker cancels and undoes by
 itself, and one that is killed takes no other with it.
 """
 

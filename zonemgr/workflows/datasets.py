@@ -60,7 +60,10 @@ def check_delegated(host: Host, dataset: str, homes: Sequence[str], *, own: str 
 
 
 def _check_ready_made(host: Host, dataset: str, own: str) -> None:
-    """It is taken as it is; so a boot must be able to: an inherited mount point fails to verify (facts sheet 8.3)."""
+    """It is taken as it is; so a boot must be able to: an inherited mount point fails to verify.
+
+    See docs/illumos.md: ZFS.
+    """
     maker = survey.mark(host, Dataset(dataset))
     if maker and maker != own:
         raise ZonemgrError(

@@ -183,7 +183,7 @@ def plan_contents(site: Site, layer: Layer, configuration: common.Configuration)
 
 
 def _check_neighbours(look: Host, site: Site, image: survey.Managed, layer: Layer) -> None:
-    """What would lead the brand scripts astray (brand findings, section 5, points 2 and 3)."""
+    """What would lead the brand scripts astray (docs/illumos.md: Brand scripts)."""
     dataset, mountpoint = survey.containment(site.config, survey.GIZ)
     if dataset.pool != image.dataset.pool:
         raise UsageError(

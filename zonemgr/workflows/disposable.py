@@ -181,7 +181,7 @@ def set_up(site: Site, zone: str, run: str, things: furnish.Furniture, *, reset:
 
 
 def _check_neighbours(look: Host, site: Site, image: survey.Managed, zone: Disposable) -> None:
-    """What would lead the brand scripts astray (brand findings, section 5, points 2 and 3)."""
+    """What would lead the brand scripts astray (docs/illumos.md: Brand scripts)."""
     dataset, mountpoint = survey.containment(site.config, survey.DIZ)
     if dataset.pool != image.dataset.pool:
         raise UsageError(

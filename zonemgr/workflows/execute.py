@@ -282,7 +282,8 @@ def _after(work: Job, zone: survey.Managed, snap: str, *, roll_back: bool) -> No
 def _run(work: Job, zone: str, command: Command) -> Outcome:
     """Run it, its output live on ours and in the run's record; never raises for what the command did.
 
-    When it is cut short (limit, signal, lost zlogin) it would go on inside (facts sheet 6.4): it is ended there, and
+    When it is cut short (limit, signal, lost zlogin) it would go on inside (docs/illumos.md: zlogin and rights): it
+    is ended there, and
     when that cannot be done the zone is halted.
     """
     work.report.note(f"run in {zone} as {command.user}: {command.text}")

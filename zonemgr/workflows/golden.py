@@ -16,7 +16,8 @@ from zonemgr.workflows import building, common, furnish, imageset, naming, packa
 from zonemgr.workflows.job import Site, glimpse, job
 from zonemgr.workflows.steps import Step
 
-# The brands that `zoneadm install -e PACKAGE` works for (facts sheet 3.2); other roots are filled afterwards.
+# The brands that `zoneadm install -e PACKAGE` works for (docs/illumos.md: Brand scripts); other roots are filled
+# afterwards.
 UNLINKED_TEMPLATES = ("OInlipkg", "SUNWipkg", "SUNWdefault")
 SEEDED_BRANDS = ("ipkg", "lipkg", "nlipkg")
 # These keep their root in ROOT/zbe, below a zonepath dataset that may be made beforehand.
@@ -167,7 +168,8 @@ def seeded(
 
     `-P` takes one publisher, and then no other is in the image; a linked zone needs the host's, so its own are added
     below them. `-e` adds packages to the first installation: not when further publishers, or removals, come before
-    them. zoneadm puts its words into a shell command unquoted (facts sheet 3.3), so those a shell would take apart
+    them. zoneadm puts its words into a shell command unquoted (docs/illumos.md: Cloning), so those a shell would
+    take apart
     are left for later, too; and so are those that its command line of 1024 bytes has no room for.
     """
     if brand not in SEEDED_BRANDS:
@@ -331,7 +333,7 @@ def former_brand(host: Host, site: Site, brand: str, template: str) -> str:
 def template_brand(host: Host, template: str) -> str:
     """The brand that a zonecfg template gives; raises NotThere for an unknown template.
 
-    OmniOS puts OMNI before a name that begins in lower case (facts sheet 5.4).
+    OmniOS puts OMNI before a name that begins in lower case (docs/illumos.md: zonecfg).
     """
     common.no_breakers(template, "template name")
     brand = brand_of(host, template) or brand_of(host, f"OMNI{template}")

@@ -25,7 +25,7 @@ from zonemgr.model import Dataset
 
 HEAD, COVERS = "zonemgr:config", "zonemgr:covers"
 JOB, USER = "zonemgr:job", "zonemgr:user"
-# The jobs that take snapshots of their own, by the names these have (design, section 7).
+# The jobs that take snapshots of their own, by the names these have.
 JOBS = {"initial-": "create-giz", "upgraded-": "upgrade-giz"}
 LONGEST = 8000
 LARGEST = 4 << 20  # bytes of a configuration; far beyond what zonecfg could read

@@ -137,7 +137,10 @@ def unmount(site: Site, name: str) -> None:
 
 
 def login(site: Site, name: str, user: str = "") -> int:
-    """An interactive session; its exit status is zlogin's, which is 0 after any session (facts sheet 6.4)."""
+    """An interactive session; its exit status is zlogin's, which is 0 after any session.
+
+    See docs/illumos.md: zlogin and rights.
+    """
     look = glimpse(site)
     privilege.require(look, "zone")
     found = survey.managed(look, ZoneName(name))

@@ -1,6 +1,7 @@
 """Changing a zone that exists: checked as a whole, done as one job, undone wholly when any of it fails.
 
-Nothing changes a running zone's configuration under it (facts sheet 5): what is in zonecfg is in force at its next
+Nothing changes a running zone's configuration under it (docs/illumos.md: zonecfg): what is in zonecfg is in force at
+its next
 boot, which `restart` brings at once. What was made for the zone and is dropped is removed when the zone is down, at
 once or later (see pending). What has to be done inside is done now: in a running zone as it is, with its old files
 kept until all is well; a halted zone is mounted for it, without its file systems, after a snapshot to return to.

@@ -1,4 +1,4 @@
-"""Names zonemgr makes up: stable for golden images, unique for everything else (design, section 7)."""
+"""Names zonemgr makes up: stable for golden images, unique for everything else."""
 
 from __future__ import annotations
 

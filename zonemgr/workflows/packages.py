@@ -128,7 +128,7 @@ def image_of(host: Host, zone: str, home: str, zonepath: str, *, inside: bool = 
 
 @dataclass(frozen=True)
 class MountRoot(Step):
-    """The root of a halted zone is mounted, but not after a reboot of the host (facts sheet 4)."""
+    """The root of a halted zone is mounted, but not after a reboot of the host (docs/illumos.md: ZFS)."""
 
     silent: ClassVar[bool] = True
 
@@ -283,7 +283,7 @@ def _tidy(uri: str) -> str:
 
 
 def linked(host: Host, brand: str) -> bool:
-    """Does this host's pkg treat zones of the brand as children of its own image (facts sheet 9.4)?"""
+    """Does this host's pkg treat zones of the brand as children of its own image (docs/illumos.md: pkg)?"""
     if brand == "ipkg":  # on OpenIndiana, which has nlipkg for zones that are not
         return "brand: nlipkg" in host.ask("zonecfg", "-z", "OInlipkg", "info", "brand", ok=(0, 1)).stdout
     return brand in ("lipkg", "sparse", "pkgsrc")
@@ -431,7 +431,7 @@ class RunAgain(Step):
 
 @dataclass(frozen=True)
 class BootForManifests(building.BootZone):
-    """What was installed brings SMF manifests: one boot imports them, so that clones need not (design, section 6)."""
+    """What was installed brings SMF manifests: one boot imports them, so that clones need not."""
 
     def do(self, host: Host) -> None:
         parts.remake_vnics(host, self.zone)

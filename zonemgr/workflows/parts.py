@@ -1,4 +1,4 @@
-"""Taking a zone apart, in the order of design, section 5; shared by undo, discard and destroy.
+"""Taking a zone apart, always in the same order (see `workflows/teardown.py`); shared by undo, discard and destroy.
 
 Each function leaves alone what is not there, and proves what it did.
 """
@@ -60,7 +60,8 @@ def uninstall(host: Host, zone: str, home: Dataset) -> None:
     """Remove an installed or incomplete zone's data; the zonepath dataset goes too.
 
     Before: our holds on snapshots of its own roots go, half-made roots get the properties without which the brand
-    would ignore them, and a root that the brand would empty instead of destroy stops it (brand findings, section 5).
+    would ignore them, and a root that the brand would empty instead of destroy stops it (docs/illumos.md: Brand
+    scripts).
     """
     current = survey.running_be(host)
     clones = survey.disposables_of(host, home)
@@ -164,7 +165,10 @@ def unconfigure(host: Host, zone: str) -> None:
 
 
 def remove_vnics(host: Host, names: Sequence[str]) -> list[str]:
-    """Delete VNICs; returns those that stay busy (facts sheet 15: nobody can ask when they become free)."""
+    """Delete VNICs; returns those that stay busy.
+
+    See docs/illumos.md: Links and addresses: nobody can ask when they become free.
+    """
     if not names:
         return []
     there = {link.name for link in dladm.links(host)}

@@ -265,7 +265,7 @@ def _without_group(book: Accounts, users: Iterable[Account]) -> list[str]:
 def _new_user(user: Account, mounted: Sequence[str]) -> NewUser:
     home = user.home
     if home.startswith("/home/") and not _covered(home, mounted):
-        # autofs owns /home once the zone is multi-user (facts sheet 11); the real directories live here.
+        # autofs owns /home once the zone is multi-user (docs/illumos.md: Accounts); the real directories live here.
         home = "/export" + home
     passwd = f"{user.name}:x:{user.uid}:{user.gid}:{user.gecos}:{home}:{user.shell}"
     shadow = f"{user.name}:{user.password or 'NP'}:::::::"  # nine fields

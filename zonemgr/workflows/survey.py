@@ -195,7 +195,7 @@ def running_be(host: Host) -> str:
 def root_of(host: Host, home: Dataset, name: str) -> FileSystem:
     """The active ZBE of an IPS-brand zone: parentbe is the running boot environment's and active is on.
 
-    Exactly one must match (facts sheet 4); raises ZonemgrError otherwise.
+    Exactly one must match (docs/illumos.md: ZFS); raises ZonemgrError otherwise.
     """
     current = running_be(host)
     zbes = [

@@ -46,7 +46,7 @@ class DropConfiguration(Step):
 
 @dataclass(frozen=True)
 class TakeDown(Step):
-    """Stop, uninstall, delete, remove VNICs and made datasets, prove it gone (design, section 5).
+    """Stop, uninstall, delete, remove VNICs and made datasets, prove it gone.
 
     There is no way back from the middle, so undoing it is finishing it.
     """

@@ -1,4 +1,7 @@
-"""pkg(1): the Image Packaging System over an image below the root, of the global zone or a zone (facts sheet 9)."""
+"""pkg(1): the Image Packaging System over an image below the root, of the global zone or a zone.
+
+See docs/illumos.md: pkg.
+"""
 
 from __future__ import annotations
 

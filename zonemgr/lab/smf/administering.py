@@ -1,4 +1,4 @@
-"""svcadm(8): enabling, restarting and mending services, and the milestone (facts sheet 13)."""
+"""svcadm(8): enabling, restarting and mending services, and the milestone (docs/illumos.md: SMF)."""
 
 from __future__ import annotations
 

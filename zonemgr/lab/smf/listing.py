@@ -1,4 +1,4 @@
-"""svcs(1): the states of services, in a zone or for zones (facts sheet 13)."""
+"""svcs(1): the states of services, in a zone or for zones (docs/illumos.md: SMF)."""
 
 from __future__ import annotations
 

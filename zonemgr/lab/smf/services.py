@@ -1,6 +1,7 @@
 """The services of the lab: what depends on what, how long each takes to start, and their FMRIs.
 
-Costs are seconds of an ordinary boot on a real host (facts sheet 3.5: about 2 seconds when the manifests are
+Costs are seconds of an ordinary boot on a real host (docs/illumos.md: First boot: about 2 seconds when the manifests
+are
 imported); their sum along a path is when a service is up.
 """
 
