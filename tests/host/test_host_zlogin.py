@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zonemgr.errors import CommandError, CommandTimeout, NotThere, UsageError, ZonemgrError
@@ -280,6 +280,7 @@ def test_the_last_marker_counts_and_none_is_seen() -> None:
 PIECES = st.binary(max_size=40) | st.sampled_from([b"\x1e", b"\x1ezonemgr:", b"\n", marker().encode()[:20]])
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a machine may be busy
 @given(before=st.lists(PIECES), after=st.lists(PIECES), cuts=st.lists(st.integers(1, 30), min_size=1))
 def test_however_it_is_split_only_the_marker_is_gone(
     before: list[bytes], after: list[bytes], cuts: list[int]

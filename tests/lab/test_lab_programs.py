@@ -30,6 +30,7 @@ def _at_once(count: int, work: Callable[[], Any]) -> list[int | None]:
 
 def test_several_may_put_them_there_at_once(tmp_path: Path) -> None:
     """As when the first zones of a lab come up side by side."""
+    (tmp_path / "lab.json").write_text('{"flavour": "openindiana"}')
     assert _at_once(4, lambda: programs.write(tmp_path)) == [0, 0, 0, 0]
     assert (tmp_path / "programs/gz/usr/sbin/zoneadm").stat().st_mode & 0o111
     assert not [left.name for left in (tmp_path / "programs").rglob(".*")]

@@ -123,7 +123,7 @@ class TestHandsOff:
         monkeypatch.setenv("XDG_DATA_HOME", "/home/me/data")
         monkeypatch.setenv("EDITOR", "vi")
         script = "echo $HOME $EDITOR ${TMPDIR-none} ${XDG_DATA_HOME-none} $PATH; test -d $HOME"
-        assert sh(lab, script) == "/root vi none none /usr/sbin:/usr/bin:/sbin:/bin\n"
+        assert sh(lab, script) == "/root vi none none /usr/sbin:/usr/bin:/sbin\n"
         assert sh(lab, "echo $HOME $USER", user="builder") == "/export/home/builder builder\n"
 
     def test_a_boot_empties_tmp_and_keeps_the_rest(self, lab: Path) -> None:
