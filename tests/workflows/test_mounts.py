@@ -132,6 +132,18 @@ def test_a_running_zone_that_has_the_hosts_etc_is_changed_when_it_is_down_only(l
     same(before, lab.everything())
 
 
+def test_file_systems_of_a_template_are_not_mounted_while_an_image_is_set_up(lab: Lab) -> None:
+    hostile(lab)
+    mount = "add fs; set dir=/etc/ssh; set special=/export/given/0; set type=lofs; end"
+    script = f"create -t OInlipkg; set zonepath=/zones/shared; {mount}"
+    lab.run("zonecfg", "-z", "shared", script)
+    before = lab.everything()
+    request = golden.GoldenRequest("own", template="shared", wishes=Wishes(users="builder"))
+    with pytest.raises(ZonemgrError, match="file system on /etc/ssh"):
+        golden.create(lab.site(), request)
+    same(before, lab.everything())
+
+
 def test_a_mount_that_fails_at_boot_takes_the_zone_back(lab: Lab) -> None:
     """zoneadmd mounts it when the zone boots, after everything else went well."""
     before = lab.everything()

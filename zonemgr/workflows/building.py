@@ -349,6 +349,7 @@ class SetUp(Step):
 
         zone = ZoneName(self.zone)
         if not (host.dry_run or survey.zone(host, zone).state is ZoneState.MOUNTED):
+            _refuse_file_systems(host, zone)
             zoneadm.mount(host, zone, limit=self.limit)
         wanted = setup.Wanted(
             vnics=self.vnics, links=self.links, kept=self.kept, users=self.users, groups=self.groups,
@@ -369,6 +370,16 @@ class SetUp(Step):
         row = survey.find(host, self.zone)
         if row and row.state is ZoneState.MOUNTED and parts.bears_mark(host, self.zone, self.made_by):
             zoneadm.unmount(host, ZoneName(self.zone))
+
+
+def _refuse_file_systems(host: Host, zone: ZoneName) -> None:
+    """A template may bring file systems; they would be mounted below the root that a script changes."""
+    found = [fs.dir for fs in zonecfg.export(host, zone).fs if fs.type != "zfs"]
+    if found:
+        raise ZonemgrError(
+            f"zone {zone} is configured with a file system on {found[0]}, so it cannot be set up safely",
+            hint="take it out of the zone's template, and give it to the zone with --mount-lofs",
+        )
 
 
 def run_setup(host: Host, zone: ZoneName, script: setup.Script, *, limit: float) -> None:
