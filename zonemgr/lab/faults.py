@@ -16,6 +16,7 @@ times     how many matching commands in a row (default 1)
 
     fact:KEY=VALUE            not a command's fault but the host's: a switch that tools look at; it stays
                               until it is set again (`fact:KEY=` takes it away)
+    fact:pool=full|readonly   the pool takes no more (see zfs/shortage.py)
     fact:dhcp=none            no DHCP server answers anywhere; fact:dhcp.LINK=none|yes is about one link and what is
                               over it. On etherstubs nobody answers, unless told so. Zones hear of it at their boot.
 """

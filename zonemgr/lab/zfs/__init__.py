@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from zonemgr.lab.call import Call
 from zonemgr.lab.world import FIRST_DAY, World
+from zonemgr.lab.zfs import shortage
 from zonemgr.lab.zfs.catalogue import Catalogue, new_guid
 from zonemgr.lab.zfs.job import Job, Said
 from zonemgr.lab.zfs.store import changing, prepare, reconcile
@@ -82,6 +83,9 @@ def _run(call: Call, name: str, args: list[str]) -> int:
             return _guarded(Job(call), command, name, args)
         with call.world.snapshot():
             return _guarded(Job(call), command, name, args)
+    no = shortage.refusal(call, name, args)
+    if no:
+        return call.fail(no)
     # Nobody waits for anybody with the lock held: not for a pipe to be read, not for one to be filled.
     said = Said()
     held = replace(call, stdout=said.out, stderr=said.err)
